@@ -1,0 +1,98 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/valyala/fasthttp"
+)
+
+var (
+	errNoPage  error = statusError{http.StatusNotFound, "page not found"}
+	errBrowser error = statusError{http.StatusForbidden, "requests from a web browser are refused"}
+)
+
+func newRequest(fc *fasthttp.RequestCtx, id string) *Request {
+	h := &fc.Request.Header
+	return &Request{
+		id:      id,
+		method:  string(fc.Method()),
+		path:    string(fc.Path()),
+		header:  func(key string) string { return string(h.Peek(key)) },
+		length:  int64(max(h.ContentLength(), -1)),
+		remote:  fc.RemoteAddr(),
+		upgrade: h.ConnectionUpgrade() && len(h.Peek("Upgrade")) > 0,
+	}
+}
+
+func bodyReader(fc *fasthttp.RequestCtx) io.Reader {
+	if stream := fc.RequestBodyStream(); stream != nil {
+		return stream
+	}
+	return bytes.NewReader(fc.Request.Body())
+}
+
+// limitedBody ends with errBodyTooLarge behind its limit.
+type limitedBody struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, errBodyTooLarge
+	}
+	return n, err
+}
+
+// refuseBrowser refuses what looks like a browser's request: one with an origin, or over TCP one for a foreign name.
+func (s *Server) refuseBrowser(fc *fasthttp.RequestCtx) error {
+	if len(fc.Request.Header.Peek("Origin")) > 0 {
+		return errBrowser
+	}
+	if _, tcp := fc.RemoteAddr().(*net.TCPAddr); !tcp {
+		return nil
+	}
+	host := string(fc.Host())
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	if host == "" || strings.EqualFold(host, "localhost") || net.ParseIP(host) != nil {
+		return nil
+	}
+	for _, own := range s.cfg.Hosts {
+		if strings.EqualFold(host, own) {
+			return nil
+		}
+	}
+	return errBrowser
+}
+
+// refuse answers a request that could not be read as HTTP.
+func (s *Server) refuse(fc *fasthttp.RequestCtx, err error) {
+	status := http.StatusBadRequest
+	var small *fasthttp.ErrSmallBuffer
+	if errors.As(err, &small) {
+		status = http.StatusRequestHeaderFieldsTooLarge
+	}
+	fc.SetStatusCode(status)
+	fc.SetContentType(mediaJSON)
+	fc.SetBody(errorBody(errors.New("malformed request: " + err.Error())))
+}
+
+// quiet lets fasthttp's own complaints go to the debug log: they are about clients.
+type quiet struct{ log hclog.Logger }
+
+func (q quiet) Printf(format string, args ...any) {
+	q.log.Debug("http", "message", hclog.Fmt(format, args...))
+}

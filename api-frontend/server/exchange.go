@@ -1,0 +1,208 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// exchange is one request and its answer, from the first header to the last byte.
+type exchange struct {
+	server *Server
+	fc     *fasthttp.RequestCtx
+	peer   *peerConn
+	req    *Request
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	start  time.Time
+	once   sync.Once
+}
+
+// handle answers one request; fasthttp calls it.
+func (s *Server) handle(fc *fasthttp.RequestCtx) {
+	peer, ok := fc.Conn().(*peerConn)
+	if !ok {
+		fc.Error("connection of a foreign listener", http.StatusInternalServerError)
+		return
+	}
+	x := &exchange{server: s, fc: fc, peer: peer, start: time.Now()}
+	x.ctx, x.cancel = context.WithCancelCause(s.base)
+	peer.begin(x.cancel)
+	s.calls.Add(1)
+	x.req = newRequest(fc, strconv.FormatUint(s.counter.Add(1), 10))
+	x.commonHeaders()
+
+	asked, rest := splitVersion(x.req.path)
+	route, vars := s.match.find(fc, x.req.method, rest)
+	resp, err := x.run(route, vars, asked)
+	if err != nil {
+		x.fail(err, asked)
+		return
+	}
+	x.answer(resp)
+}
+
+// run checks what is checked for every request, and calls the handler.
+func (x *exchange) run(route *Route, vars []pathVar, asked string) (resp Response, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = x.server.panicked(x.req, v)
+		}
+	}()
+	if err := x.server.refuseBrowser(x.fc); err != nil {
+		return Response{}, err
+	}
+	if route == nil {
+		return Response{}, errNoPage
+	}
+	version, err := negotiate(asked)
+	if err != nil {
+		return Response{}, err
+	}
+	if route.MinVersion != "" && versionLess(version, route.MinVersion) {
+		return Response{}, routeTooNew(route)
+	}
+	r := x.req
+	r.version, r.vars = version, vars
+	if r.query, err = url.ParseQuery(string(x.fc.URI().QueryString())); err != nil {
+		return Response{}, invalid("invalid query: %v", err)
+	}
+	r.body = bodyReader(x.fc)
+	if !route.StreamBody {
+		if r.length > maxJSONBody {
+			return Response{}, errBodyTooLarge
+		}
+		r.body = &limitedBody{r.body, maxJSONBody}
+	}
+	return route.Handler(x.ctx, r)
+}
+
+func (x *exchange) commonHeaders() {
+	h := &x.fc.Response.Header
+	h.Set("Api-Version", MaxAPIVersion)
+	h.Set("Docker-Experimental", "false")
+	h.Set("Ostype", "linux")
+}
+
+// answer writes the response, or arranges that it is written.
+func (x *exchange) answer(resp Response) {
+	for _, f := range resp.header {
+		x.fc.Response.Header.Set(f.key, f.value)
+	}
+	switch resp.kind {
+	case kindStream, kindLazy:
+		x.streamAnswer(resp)
+		return
+	case kindHijack:
+		x.hijackAnswer(resp)
+		return
+	case kindJSON:
+		body, err := encode(resp.value)
+		if err != nil {
+			x.fail(fmt.Errorf("encode answer: %w", err), "")
+			return
+		}
+		resp.body = body
+	}
+	x.plain(resp.status, resp.contentType, resp.body)
+	x.finish(resp.status, nil)
+}
+
+func (x *exchange) plain(status int, contentType string, body []byte) {
+	x.fc.SetStatusCode(status)
+	if contentType != "" {
+		x.fc.SetContentType(contentType)
+	}
+	x.fc.Response.SetBodyRaw(body)
+}
+
+// fail answers with an error.
+func (x *exchange) fail(err error, asked string) {
+	status := statusOf(err)
+	if status == http.StatusRequestEntityTooLarge {
+		x.drain()
+	}
+	if errors.Is(context.Cause(x.ctx), ErrClientLeft) && x.ctx.Err() != nil {
+		status = statusClientLeft
+	}
+	switch {
+	case status == http.StatusNotModified:
+		x.plain(status, "", nil)
+	case asked != "" && versionLess(asked, MinAPIVersion):
+		// A client that old expects plain text, as moby's server gives it.
+		x.plain(status, mediaText, []byte(err.Error()+"\n"))
+	default:
+		x.plain(status, mediaJSON, errorBody(err))
+	}
+	x.finish(status, err)
+}
+
+// drain reads the rest of a body that is too large, within bounds: a client that is still sending when the connection
+// closes would see a broken pipe instead of the answer.
+func (x *exchange) drain() {
+	if stream := x.fc.RequestBodyStream(); stream != nil {
+		_, _ = io.CopyN(io.Discard, stream, maxDrain)
+	}
+}
+
+func errorBody(err error) []byte {
+	body, encodeErr := encode(struct {
+		Message string `json:"message"`
+	}{err.Error()})
+	if encodeErr != nil {
+		return []byte(`{"message":"internal error"}`)
+	}
+	return body
+}
+
+// finish ends the exchange once: its context ends, the connection watches for nobody, the log has a line.
+func (x *exchange) finish(status int, err error) {
+	x.once.Do(func() {
+		x.peer.finish()
+		x.cancel(nil)
+		x.server.record(x, status, err)
+		x.server.calls.Done()
+	})
+}
+
+// encode is JSON as Docker writes it: no HTML escapes, a newline at the end.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func (s *Server) panicked(r *Request, v any) error {
+	s.log.Error("handler panicked", "id", r.id, "method", r.method, "path", r.path, "panic", v, "stack", string(debug.Stack()))
+	return statusError{http.StatusInternalServerError, fmt.Sprintf("internal error: request %s failed", r.id)}
+}
+
+func (s *Server) record(x *exchange, status int, err error) {
+	if status < http.StatusInternalServerError && !s.log.IsDebug() {
+		return
+	}
+	args := []any{"id", x.req.id, "method", x.req.method, "path", x.req.path, "status", status, "took", time.Since(x.start)}
+	if err != nil {
+		args = append(args, "error", err)
+	}
+	if status >= http.StatusInternalServerError {
+		s.log.Error("request failed", args...)
+		return
+	}
+	s.log.Debug("request", args...)
+}

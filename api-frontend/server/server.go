@@ -1,0 +1,117 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/valyala/fasthttp"
+)
+
+// Limits of what a client may send.
+const (
+	maxJSONBody = 4 << 20
+	maxDrain    = 64 << 20
+	maxHeader   = 32 << 10
+)
+
+// Config says what a server serves.
+type Config struct {
+	// Routes is the table; see Route.
+	Routes []Route
+	// EngineVersion is shown in the Server header.
+	EngineVersion string
+	// Logger takes the request log; nil is silence.
+	Logger hclog.Logger
+	// Hosts are names by which the server may be called over TCP, besides addresses and localhost.
+	Hosts []string
+	// Grace is how long short calls may go on after Serve's context has ended; zero means ten seconds.
+	Grace time.Duration
+}
+
+// Server serves a route table on any number of listeners.
+type Server struct {
+	cfg     Config
+	match   *matcher
+	log     hclog.Logger
+	http    *fasthttp.Server
+	watch   *watcher
+	counter atomic.Uint64
+
+	base    context.Context
+	cancel  context.CancelCauseFunc
+	streams context.Context
+	end     context.CancelCauseFunc
+	calls   sync.WaitGroup
+}
+
+// New makes a server. It fails on a table that contradicts itself.
+func New(cfg Config) (*Server, error) {
+	match, err := newMatcher(cfg.Routes)
+	if err != nil {
+		return nil, fmt.Errorf("server routes: %w", err)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = hclog.NewNullLogger()
+	}
+	if cfg.Grace == 0 {
+		cfg.Grace = 10 * time.Second
+	}
+	s := &Server{cfg: cfg, match: match, log: cfg.Logger}
+	s.http = &fasthttp.Server{
+		Handler:                      s.handle,
+		ErrorHandler:                 s.refuse,
+		Name:                         fmt.Sprintf("Arca/%s (%s)", cfg.EngineVersion, runtime.GOOS),
+		ReadBufferSize:               maxHeader,
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		NoDefaultContentType:         true,
+		KeepHijackedConns:            true,
+		Concurrency:                  1 << 20,
+		Logger:                       quiet{s.log},
+	}
+	return s, nil
+}
+
+// Serve answers on the listeners until ctx ends. Then it stops accepting, ends streams and hijacked connections at
+// once and short calls after the grace, and returns when nothing of them is left. It closes the listeners.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	watch, err := newWatcher()
+	if err != nil {
+		return fmt.Errorf("server watch: %w", err)
+	}
+	defer watch.close()
+	s.watch = watch
+	s.base, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer s.cancel(ErrStopping)
+	s.streams, s.end = context.WithCancelCause(s.base)
+
+	failed := make(chan error, len(listeners))
+	var serving sync.WaitGroup
+	for _, l := range listeners {
+		serving.Go(func() { failed <- s.http.Serve(&listener{Listener: l, watch: watch}) })
+	}
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-failed:
+	}
+	err = s.stop()
+	serving.Wait()
+	return errors.Join(cause, err)
+}
+
+func (s *Server) stop() error {
+	s.end(ErrStopping)
+	grace := time.AfterFunc(s.cfg.Grace, func() { s.cancel(ErrStopping) })
+	defer grace.Stop()
+	err := s.http.Shutdown()
+	s.calls.Wait()
+	return err
+}

@@ -1,0 +1,58 @@
+# Thin over the scripts in build/: each target is one sentence there.
+SHELL := /bin/bash
+ARCA_HOME ?=
+HOME_FLAG := $(if $(ARCA_HOME),--home $(ARCA_HOME))
+UP_FLAGS ?=
+
+.PHONY: help
+help: ## Tell the targets.
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: up down images install
+up: build ## Install what is missing, build, start everything, wait until ready and tell how to use it.
+	@bin/arca up $(HOME_FLAG) $(UP_FLAGS)
+down: ## Stop the containers and the daemons.
+	@bin/arca down $(HOME_FLAG)
+images: build ## Make busybox, hello-world and nginx from Debian packages and load them into the running Arca.
+	@build/images.sh $(HOME_FLAG)
+install: build ## Install the binaries below /usr/local and the systemd unit.
+	@build/install.sh
+
+.PHONY: build proto clean prerequisites
+prerequisites:
+	@build/prerequisites.sh
+build: prerequisites ## Build all binaries into bin/.
+	@build/build.sh
+proto: ## Generate the Go code of the .proto files.
+	@build/go.sh run ./proto/gen
+clean: ## Remove what was built; the caches of images and tools stay in out/cache.
+	@rm -rf bin out/integration
+
+.PHONY: test lint vet check-generated check-darwin test-unit test-integration test-dockerode fuzz-short
+test: lint vet check-generated check-darwin test-unit test-integration test-dockerode fuzz-short soak-short ## Run everything that CI runs.
+lint: prerequisites ## Run gofmt and the linters.
+	@build/lint.sh
+vet: prerequisites ## Run go vet.
+	@build/go.sh vet ./...
+check-generated: prerequisites ## Fail if generated code is not up to date.
+	@build/check-generated.sh
+check-darwin: prerequisites ## Build and vet what must run on macOS.
+	@build/check-darwin.sh
+test-unit: prerequisites ## Run the unit tests with the race detector.
+	@build/test-unit.sh
+test-integration: build ## Run the real docker CLI against an instance of its own.
+	@build/test-integration.sh
+test-dockerode: build ## Run a JavaScript client against an instance of its own.
+	@build/test-dockerode.sh
+fuzz-short: prerequisites ## Run each fuzz target for a few seconds.
+	@build/fuzz.sh
+
+.PHONY: bench soak soak-short compare
+bench: build ## Measure Arca beside dockerd in the same run.
+	@build/bench.sh
+compare: build ## Run the same command lines on Debian's dockerd and on Arca and show what differs.
+	@build/compare.sh
+soak: build ## Run the storms whole.
+	@ARCA_SOAK=1 build/soak.sh
+soak-short: build ## Run the storms at a tenth.
+	@ARCA_SOAK=0.1 build/soak.sh

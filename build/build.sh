@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Builds every binary into bin/. ARCA_VERSION overrides the version that git tells.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+go=build/go.sh
+version=${ARCA_VERSION:-$(git describe --tags --always --dirty 2>/dev/null || echo unknown)}
+flags=(-trimpath -ldflags "-s -w -X github.com/arca-engine/arca/internal/version.Version=$version")
+mkdir -p bin
+export CGO_ENABLED=0
+$go build "${flags[@]}" -o bin/arca ./arca
+$go build "${flags[@]}" -o bin/arca-frontend ./api-frontend
+$go build "${flags[@]}" -o bin/arca-vmhelper ./vmhelper
+if [ "$($go env GOOS)" = linux ]; then
+	$go build "${flags[@]}" -o bin/arca-guest ./guest
+	$go build "${flags[@]}" -o bin/arca-init ./guest/init
+	# runc is a module of its own, static, with seccomp: without that tag every start would fail.
+	if [ ! -x bin/runc ] || [ -n "$(find build/runc -newer bin/runc -print -quit)" ]; then
+		version=$(awk '$1 == "github.com/opencontainers/runc" {print $2} $1 == "require" && $2 == "github.com/opencontainers/runc" {print $3}' build/runc/go.mod)
+		CGO_ENABLED=1 $go build -C build/runc -trimpath -tags "seccomp netgo osusergo" \
+			-ldflags "-s -w -extldflags -static -X main.version=${version#v}" -o "$PWD/bin/runc" github.com/opencontainers/runc
+	fi
+fi

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/arca-engine/arca/internal/descriptor"
 )
 
 // ErrProtocol is wrapped by the errors of packets that break the protocol.
@@ -68,14 +68,14 @@ func (c *Conn) Send(r *Request) error {
 	for {
 		n := min(len(rest), perPacket)
 		p := packet{Seq: r.Seq, Type: r.Type, Spec: spec, More: n < len(rest)}
-		var fds []int
+		var files []*os.File
 		for _, a := range rest[:n] {
 			if a.File != nil {
-				fds = append(fds, int(a.File.Fd()))
+				files = append(files, a.File)
 			}
 			p.Attachments = append(p.Attachments, attachment{a, a.File != nil})
 		}
-		if err := c.write(p, fds); err != nil {
+		if err := c.write(p, files); err != nil {
 			return fmt.Errorf("send %s: %w", r.Type, err)
 		}
 		spec, rest = nil, rest[n:]
@@ -85,7 +85,7 @@ func (c *Conn) Send(r *Request) error {
 	}
 }
 
-func (c *Conn) write(v any, fds []int) error {
+func (c *Conn) write(v any, files []*os.File) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -93,12 +93,7 @@ func (c *Conn) write(v any, fds []int) error {
 	if len(b) > maxPacket {
 		return fmt.Errorf("%w: packet of %d bytes", ErrProtocol, len(b))
 	}
-	var oob []byte
-	if len(fds) > 0 {
-		oob = unix.UnixRights(fds...)
-	}
-	_, _, err = c.c.WriteMsgUnix(b, oob, nil)
-	return err
+	return descriptor.Send(c.c, b, files...)
 }
 
 // Reply sends a response.
@@ -133,7 +128,7 @@ func (c *Conn) Receive() (*Request, error) {
 }
 
 func (c *Conn) receivePart(r *Request, first bool) (bool, error) {
-	b, files, err := c.read(maxPacket, perPacket)
+	b, files, err := descriptor.Receive(c.c, make([]byte, maxPacket), perPacket)
 	if err != nil {
 		return false, err
 	}
@@ -191,10 +186,8 @@ func (c *Conn) ReceiveResponse() (Response, error) {
 	c.recvMu.Lock()
 	defer c.recvMu.Unlock()
 	var r Response
-	b, files, err := c.read(MaxResponse, 4)
-	for _, f := range files {
-		_ = f.Close() // An agent has nothing to give.
-	}
+	b, files, err := descriptor.Receive(c.c, make([]byte, MaxResponse), 4)
+	descriptor.Close(files) // An agent has nothing to give.
 	if err == nil {
 		if err = json.Unmarshal(b, &r); err != nil {
 			err = fmt.Errorf("%w: %w", ErrProtocol, err)

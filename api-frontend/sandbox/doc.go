@@ -1,0 +1,10 @@
+// Package sandbox is the frontend's side of sandboxes: which run, who holds them, and how to reach their agents.
+//
+// A [Manager] follows vmhelper's watch and reconnects for ever, so that the death of vmhelper, or of its worker, is an
+// interruption and nothing else. A [Box] is a running sandbox with a connection to its agent. Boxes are held: each
+// container that runs in one is a holder, and so is a maintenance operation (docker cp on a stopped container); when the last holder
+// lets go the sandbox is stopped, after a short idle time where the holder was maintenance.
+//
+// Invariants: one box per ID; an agent never restarts, so a box whose agent is gone is dead and its holders are told
+// exactly once; no lock is held across a call to vmhelper or to an agent, except the box's own turn.
+package sandbox

@@ -26,15 +26,36 @@ func newRequest(fc *fasthttp.RequestCtx, id string) *Request {
 		header:  func(key string) string { return string(h.Peek(key)) },
 		length:  int64(max(h.ContentLength(), -1)),
 		remote:  fc.RemoteAddr(),
-		upgrade: h.ConnectionUpgrade() && len(h.Peek("Upgrade")) > 0,
+		upgrade: len(h.Peek("Upgrade")) > 0,
 	}
 }
 
-func bodyReader(fc *fasthttp.RequestCtx) io.Reader {
-	if stream := fc.RequestBodyStream(); stream != nil {
+// bodyReader gives the body as it comes. fasthttp takes the end of the connection for the end of the body; a body of
+// known length that stops short is torn.
+func bodyReader(fc *fasthttp.RequestCtx, length int64) io.Reader {
+	stream := fc.RequestBodyStream()
+	if stream == nil {
+		return bytes.NewReader(fc.Request.Body())
+	}
+	if length < 0 {
 		return stream
 	}
-	return bytes.NewReader(fc.Request.Body())
+	return &wholeBody{stream, length}
+}
+
+// wholeBody fails when its reader ends before left bytes.
+type wholeBody struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *wholeBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.left -= int64(n)
+	if errors.Is(err, io.EOF) && b.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // limitedBody ends with errBodyTooLarge behind its limit.

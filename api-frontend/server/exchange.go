@@ -78,7 +78,7 @@ func (x *exchange) run(route *Route, vars []pathVar, asked string) (resp Respons
 	if r.query, err = url.ParseQuery(string(x.fc.URI().QueryString())); err != nil {
 		return Response{}, invalid("invalid query: %v", err)
 	}
-	r.body = bodyReader(x.fc)
+	r.body = bodyReader(x.fc, r.length)
 	if !route.StreamBody {
 		if r.length > maxJSONBody {
 			return Response{}, errBodyTooLarge
@@ -93,6 +93,7 @@ func (x *exchange) commonHeaders() {
 	h.Set("Api-Version", MaxAPIVersion)
 	h.Set("Docker-Experimental", "false")
 	h.Set("Ostype", "linux")
+	h.Set("Date", x.server.date(x.start))
 }
 
 // answer writes the response, or arranges that it is written.

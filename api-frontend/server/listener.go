@@ -2,129 +2,132 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
-// listener gives every accepted connection to the watcher.
-type listener struct {
-	net.Listener
-	watch *watcher
-}
+const (
+	handshakeTimeout = 10 * time.Second
+	// acceptPause is how long accepting rests when the process has no descriptor left.
+	acceptPause = 50 * time.Millisecond
+)
 
-func (l *listener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+// accept serves a listener's connections until ctx ends.
+func (s *Server) accept(ctx context.Context, l net.Listener) error {
+	for {
+		conn, err := l.Accept()
+		var network net.Error
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
+		case errors.As(err, &network) && network.Temporary(): //nolint:staticcheck // It is right for accept.
+			s.log.Warn("accept failed", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(acceptPause):
+			}
+			continue
+		default:
+			return fmt.Errorf("accept on %s: %w", l.Addr(), err)
+		}
+		peer := &peerConn{Conn: conn, set: &s.conns}
+		s.conns.add(peer)
+		s.calls.Go(func() { s.serveConn(peer) })
 	}
-	peer := &peerConn{Conn: conn, watch: l.watch}
-	l.watch.add(peer)
-	return peer, nil
 }
 
-// peerConn is a client's connection, with the request that it is serving.
-type peerConn struct {
-	net.Conn
+func (s *Server) serveConn(peer *peerConn) {
+	if t, ok := peer.Conn.(*tls.Conn); ok {
+		ctx, cancel := context.WithTimeout(s.streams, handshakeTimeout)
+		err := t.HandshakeContext(ctx)
+		cancel()
+		if err != nil {
+			s.log.Debug("TLS handshake failed", "peer", peer.RemoteAddr(), "error", err)
+			_ = peer.Close()
+			return
+		}
+	}
+	if err := s.http.ServeConn(peer); err != nil {
+		s.log.Debug("connection failed", "error", err)
+	}
+}
+
+// connSet holds the open connections, and knows which are between two requests.
+type connSet struct {
 	watch *watcher
-	token uint64
+	open  sync.WaitGroup
 
 	mu       sync.Mutex
-	cancel   context.CancelCauseFunc
-	gone     bool
-	halfGone bool
-	hijacked bool
-	abandon  func()
-	closed   bool
+	idle     map[*peerConn]bool
+	stopping bool
 }
 
-// begin makes cancel the function that is called when the client leaves.
-func (c *peerConn) begin(cancel context.CancelCauseFunc) {
+func (c *connSet) add(peer *peerConn) {
+	c.open.Add(1)
 	c.mu.Lock()
-	c.cancel = cancel
-	gone := c.gone || c.halfGone
-	c.mu.Unlock()
-	if gone {
-		cancel(ErrClientLeft)
+	if c.idle == nil {
+		c.idle = map[*peerConn]bool{}
 	}
+	c.idle[peer] = true
+	c.mu.Unlock()
+	c.watch.add(peer)
 }
 
-// finish ends what begin began.
-func (c *peerConn) finish() {
+func (c *connSet) remove(peer *peerConn) {
+	c.watch.remove(peer)
 	c.mu.Lock()
-	c.cancel = nil
+	delete(c.idle, peer)
 	c.mu.Unlock()
 }
 
-// leave tells the request being served that the client has left.
-func (c *peerConn) leave() {
+// state is fasthttp's notice that a connection begins or ends a request.
+func (c *connSet) state(conn net.Conn, state fasthttp.ConnState) {
+	peer, ok := conn.(*peerConn)
+	if !ok || state != fasthttp.StateActive && state != fasthttp.StateIdle {
+		return
+	}
 	c.mu.Lock()
-	c.gone = true
-	cancel := c.cancel
+	if _, open := c.idle[peer]; open {
+		c.idle[peer] = state == fasthttp.StateIdle
+	}
+	stopping := c.stopping
 	c.mu.Unlock()
-	if cancel != nil {
-		cancel(ErrClientLeft)
+	if stopping && state == fasthttp.StateIdle {
+		_ = peer.Close()
 	}
 }
 
-// onAbandon makes f run when the connection is closed before f is taken back by claim.
-func (c *peerConn) onAbandon(f func()) {
+// stop closes idle connections, and those of running requests when these have ended; it waits for all.
+func (c *connSet) stop() {
 	c.mu.Lock()
-	c.abandon = f
+	c.stopping = true
 	c.mu.Unlock()
+	c.close(func(idle bool) bool { return idle })
+	c.open.Wait()
 }
 
-// claim takes the function of onAbandon back; false means that it has run.
-func (c *peerConn) claim() bool {
+// closeAll closes every connection, whatever it is doing.
+func (c *connSet) closeAll() {
+	c.close(func(bool) bool { return true })
+}
+
+func (c *connSet) close(which func(idle bool) bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	mine := c.abandon != nil
-	c.abandon = nil
-	return mine
-}
-
-// Close closes the connection once.
-func (c *peerConn) Close() error {
-	c.mu.Lock()
-	closed, abandon := c.closed, c.abandon
-	c.closed, c.abandon = true, nil
-	c.mu.Unlock()
-	if closed {
-		return nil
-	}
-	c.watch.remove(c)
-	err := c.Conn.Close()
-	if abandon != nil {
-		abandon()
-	}
-	return err
-}
-
-// Write writes, and takes a failure for the client's leaving.
-func (c *peerConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	if err != nil {
-		c.leave()
-	}
-	return n, err
-}
-
-// halfClosed says that a TCP peer will send no more.
-func (c *peerConn) halfClosed() {
-	c.mu.Lock()
-	c.halfGone = true
-	cancel := c.cancel
-	if c.hijacked {
-		cancel = nil
+	var chosen []*peerConn
+	for peer, idle := range c.idle {
+		if which(idle) {
+			chosen = append(chosen, peer)
+		}
 	}
 	c.mu.Unlock()
-	if cancel != nil {
-		cancel(ErrClientLeft)
+	for _, peer := range chosen {
+		_ = peer.Close()
 	}
-}
-
-// hijack marks the connection as no longer HTTP's: from here on a half-close is the end of stdin, over TCP too.
-func (c *peerConn) hijack() {
-	c.mu.Lock()
-	c.hijacked = true
-	c.mu.Unlock()
 }

@@ -10,19 +10,17 @@ import (
 // Request is one request, decoded as far as every handler needs it. It is valid until its handler and the stream or
 // hijack function that the handler returned have ended, and is safe for reading by several goroutines, Body excepted.
 type Request struct {
-	id        string
-	method    string
-	path      string
-	rawQuery  string
-	version   string
-	query     url.Values
-	vars      []pathVar
-	header    func(key string) string
-	body      io.Reader
-	length    int64
-	remote    net.Addr
-	upgrade   bool
-	bodyLimit int64
+	id      string
+	method  string
+	path    string
+	version string
+	query   url.Values
+	vars    []pathVar
+	header  func(key string) string
+	body    io.Reader
+	length  int64
+	remote  net.Addr
+	upgrade bool
 }
 
 type pathVar struct{ name, value string }
@@ -64,5 +62,14 @@ func (r *Request) ContentLength() int64 { return r.length }
 // RemoteAddr is the peer's address.
 func (r *Request) RemoteAddr() net.Addr { return r.remote }
 
-// Upgrade says whether the client asked to upgrade the connection ("Connection: Upgrade" with an "Upgrade" field).
+// Upgrade says whether the client asked to upgrade the connection: an Upgrade field is enough, as for dockerd.
 func (r *Request) Upgrade() bool { return r.upgrade }
+
+// StreamType is the media type of a container's output in this request's version: frames for what is not a terminal,
+// from API 1.42 on.
+func (r *Request) StreamType(tty bool) string {
+	if tty || r.VersionLess("1.42") {
+		return MediaRaw
+	}
+	return MediaMultiplexed
+}

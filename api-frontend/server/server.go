@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -12,13 +11,16 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/valyala/fasthttp"
+	"golang.org/x/sync/errgroup"
 )
 
 // Limits of what a client may send.
 const (
 	maxJSONBody = 4 << 20
 	maxDrain    = 64 << 20
-	maxHeader   = 32 << 10
+	// prefetch is how much of a body fasthttp reads before the handler runs. Limits of bodies are ours, by route.
+	prefetch  = 1
+	maxHeader = 32 << 10
 )
 
 // Config says what a server serves.
@@ -41,14 +43,16 @@ type Server struct {
 	match   *matcher
 	log     hclog.Logger
 	http    *fasthttp.Server
-	watch   *watcher
+	conns   connSet
 	counter atomic.Uint64
+	dated   atomic.Pointer[datedText]
 
 	base    context.Context
 	cancel  context.CancelCauseFunc
 	streams context.Context
 	end     context.CancelCauseFunc
-	calls   sync.WaitGroup
+	// calls counts exchanges and the goroutines of connections.
+	calls sync.WaitGroup
 }
 
 // New makes a server. It fails on a table that contradicts itself.
@@ -70,48 +74,46 @@ func New(cfg Config) (*Server, error) {
 		Name:                         fmt.Sprintf("Arca/%s (%s)", cfg.EngineVersion, runtime.GOOS),
 		ReadBufferSize:               maxHeader,
 		StreamRequestBody:            true,
+		MaxRequestBodySize:           prefetch,
 		DisablePreParseMultipartForm: true,
 		NoDefaultContentType:         true,
+		NoDefaultDate:                true,
 		KeepHijackedConns:            true,
 		Concurrency:                  1 << 20,
+		ConnState:                    s.conns.state,
 		Logger:                       quiet{s.log},
 	}
 	return s, nil
 }
 
 // Serve answers on the listeners until ctx ends. Then it stops accepting, ends streams and hijacked connections at
-// once and short calls after the grace, and returns when nothing of them is left. It closes the listeners.
+// once and short calls after the grace, and returns when nothing of them is left. It closes the listeners, and is called
+// once.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	watch, err := newWatcher()
 	if err != nil {
 		return fmt.Errorf("server watch: %w", err)
 	}
 	defer watch.close()
-	s.watch = watch
+	s.conns.watch = watch
 	s.base, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer s.cancel(ErrStopping)
 	s.streams, s.end = context.WithCancelCause(s.base)
 
-	failed := make(chan error, len(listeners))
-	var serving sync.WaitGroup
+	accepting, acceptCtx := errgroup.WithContext(ctx)
 	for _, l := range listeners {
-		serving.Go(func() { failed <- s.http.Serve(&listener{Listener: l, watch: watch}) })
+		closing := context.AfterFunc(acceptCtx, func() { _ = l.Close() })
+		defer closing()
+		accepting.Go(func() error { return s.accept(acceptCtx, l) })
 	}
-	var cause error
-	select {
-	case <-ctx.Done():
-	case cause = <-failed:
-	}
-	err = s.stop()
-	serving.Wait()
-	return errors.Join(cause, err)
-}
-
-func (s *Server) stop() error {
+	err = accepting.Wait()
 	s.end(ErrStopping)
-	grace := time.AfterFunc(s.cfg.Grace, func() { s.cancel(ErrStopping) })
+	grace := time.AfterFunc(s.cfg.Grace, func() {
+		s.cancel(ErrStopping)
+		s.conns.closeAll()
+	})
 	defer grace.Stop()
-	err := s.http.Shutdown()
+	s.conns.stop()
 	s.calls.Wait()
 	return err
 }

@@ -7,12 +7,19 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"time"
 )
+
+// lastWrite is how long a client has to take what a stream writes when the server stops.
+const lastWrite = time.Second
 
 // streamAnswer writes the answer's body as its function makes it.
 func (x *exchange) streamAnswer(resp Response) {
 	ctx, stop := context.WithCancelCause(x.ctx)
-	release := context.AfterFunc(x.server.streams, func() { stop(ErrStopping) })
+	release := context.AfterFunc(x.server.streams, func() {
+		stop(ErrStopping)
+		_ = x.peer.SetWriteDeadline(time.Now().Add(lastWrite))
+	})
 	b := &streamBody{x: x, ctx: ctx, resp: resp, release: func() { release(); stop(nil) }}
 	if resp.kind == kindLazy && !b.begin() {
 		b.release()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -28,7 +29,11 @@ func (x *exchange) takeOver(f func(r io.Reader), lost func()) {
 // hijackAnswer gives the connection to the answer's function.
 func (x *exchange) hijackAnswer(resp Response) {
 	ctx, stop := context.WithCancelCause(x.ctx)
-	release := context.AfterFunc(x.server.streams, func() { stop(ErrStopping) })
+	release := context.AfterFunc(x.server.streams, func() {
+		stop(ErrStopping)
+		// A function that waits for the client in Read or Write learns of it so.
+		_ = x.peer.SetDeadline(time.Now())
+	})
 	status := http.StatusOK
 	var head bytes.Buffer
 	if x.req.upgrade {

@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"net"
+	"sync"
+)
+
+// peerConn is a client's connection, with the request that it is serving.
+type peerConn struct {
+	net.Conn
+	set   *connSet
+	token uint64
+
+	mu       sync.Mutex
+	cancel   context.CancelCauseFunc
+	gone     bool
+	halfGone bool
+	hijacked bool
+	abandon  func()
+	closed   bool
+}
+
+// begin makes cancel the function that is called when the client leaves.
+func (c *peerConn) begin(cancel context.CancelCauseFunc) {
+	c.mu.Lock()
+	c.cancel = cancel
+	gone := c.gone || c.halfGone
+	c.mu.Unlock()
+	if gone {
+		cancel(ErrClientLeft)
+	}
+}
+
+// finish ends what begin began.
+func (c *peerConn) finish() {
+	c.mu.Lock()
+	c.cancel = nil
+	c.mu.Unlock()
+}
+
+// leave tells the request being served that the client has left.
+func (c *peerConn) leave() {
+	c.mu.Lock()
+	c.gone = true
+	cancel := c.cancel
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel(ErrClientLeft)
+	}
+}
+
+// onAbandon makes f run when the connection is closed before f is taken back by claim.
+func (c *peerConn) onAbandon(f func()) {
+	c.mu.Lock()
+	c.abandon = f
+	c.mu.Unlock()
+}
+
+// claim takes the function of onAbandon back; false means that it has run.
+func (c *peerConn) claim() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	mine := c.abandon != nil
+	c.abandon = nil
+	return mine
+}
+
+// Close closes the connection once.
+func (c *peerConn) Close() error {
+	c.mu.Lock()
+	closed, abandon := c.closed, c.abandon
+	c.closed, c.abandon = true, nil
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	c.set.remove(c)
+	err := c.Conn.Close()
+	c.set.open.Done()
+	if abandon != nil {
+		abandon()
+	}
+	return err
+}
+
+// Write writes, and takes a failure for the client's leaving.
+func (c *peerConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.leave()
+	}
+	return n, err
+}
+
+// halfClosed says that a TCP peer will send no more.
+func (c *peerConn) halfClosed() {
+	c.mu.Lock()
+	c.halfGone = true
+	cancel := c.cancel
+	if c.hijacked {
+		cancel = nil
+	}
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel(ErrClientLeft)
+	}
+}
+
+// hijack marks the connection as no longer HTTP's: from here on a half-close is the end of stdin, over TCP too.
+func (c *peerConn) hijack() {
+	c.mu.Lock()
+	c.hijacked = true
+	c.mu.Unlock()
+}

@@ -49,7 +49,7 @@ func (t *tree) whiteout(name string, index int) {
 
 // place resolves the folders above a name without making them.
 func (t *tree) place(name string) (string, error) {
-	dir, _, err := t.walk(path.Dir("/"+name)[1:], false)
+	dir, _, err := t.walk(path.Dir("/" + name)[1:], false)
 	if err != nil {
 		return "", err
 	}

@@ -26,6 +26,7 @@ type exchange struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	start  time.Time
+	onEnd  func()
 	once   sync.Once
 }
 
@@ -98,6 +99,7 @@ func (x *exchange) commonHeaders() {
 
 // answer writes the response, or arranges that it is written.
 func (x *exchange) answer(resp Response) {
+	x.onEnd = resp.onEnd
 	for _, f := range resp.header {
 		x.fc.Response.Header.Set(f.key, f.value)
 	}
@@ -172,6 +174,9 @@ func (x *exchange) finish(status int, err error) {
 	x.once.Do(func() {
 		x.peer.finish()
 		x.cancel(nil)
+		if x.onEnd != nil {
+			x.onEnd()
+		}
 		x.server.record(x, status, err)
 		x.server.calls.Done()
 	})

@@ -49,6 +49,7 @@ type Response struct {
 	value       any
 	stream      StreamFunc
 	hijack      HijackFunc
+	onEnd       func()
 }
 
 type headerField struct{ key, value string }
@@ -94,5 +95,12 @@ func Hijack(mediaType string, f HijackFunc) Response {
 // WithHeader returns the response with one more header field.
 func (r Response) WithHeader(key, value string) Response {
 	r.header = append(r.header[:len(r.header):len(r.header)], headerField{key, value})
+	return r
+}
+
+// OnEnd returns the response with a function that runs once when the exchange has ended, also when the stream or hijack
+// function never ran. It releases what the handler acquired for that function.
+func (r Response) OnEnd(f func()) Response {
+	r.onEnd = f
 	return r
 }

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 
 	"github.com/arca-engine/arca/internal/guestwire"
@@ -70,5 +71,8 @@ func (e *emitter) flush() error {
 	e.seal(len(e.buf))
 	_, err := e.w.Write(e.buf)
 	e.buf = e.buf[:0]
-	return err
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrWrite, err)
+	}
+	return nil
 }

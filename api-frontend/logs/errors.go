@@ -1,6 +1,10 @@
 package logs
 
-import "github.com/containerd/errdefs"
+import (
+	"errors"
+
+	"github.com/containerd/errdefs"
+)
 
 // Error is a sentence of Docker's with its class.
 type Error struct {
@@ -16,5 +20,8 @@ func (e *Error) Unwrap() error { return e.Class }
 
 // ErrReadNotSupported is the answer to reading a container whose driver keeps nothing.
 var ErrReadNotSupported error = &Error{"configured logging driver does not support reading", errdefs.ErrNotImplemented}
+
+// ErrWrite marks the errors of the writer that a reading or a subscription was given.
+var ErrWrite = errors.New("write output")
 
 func invalid(message string) error { return &Error{message, errdefs.ErrInvalidArgument} }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -95,6 +96,7 @@ func TestEveryByteOnce(t *testing.T) {
 							t.Error(err)
 						}
 					})
+					waitReaders(l, 2)
 					a.cut = rng.IntN(60)
 					if round > 20 {
 						a.cut = -1
@@ -139,5 +141,23 @@ func tear(t *testing.T, rng *rand.Rand, path string, _ [3]uint64) {
 	}
 	if _, err := f.Write(junk[:rng.IntN(len(junk))]); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// waitReaders waits until n readers have begun.
+func waitReaders(l *Log, n int) {
+	for {
+		l.mu.Lock()
+		have := len(l.readers)
+		for s := range l.subs {
+			if s.reader == nil {
+				have++
+			}
+		}
+		l.mu.Unlock()
+		if have >= n {
+			return
+		}
+		runtime.Gosched()
 	}
 }

@@ -15,7 +15,7 @@ import (
 // ReadOptions say which records are wanted and how.
 type ReadOptions struct {
 	Since, Until   time.Time // the zero time: no bound.
-	Tail           int       // the last records, counted before all other options; negative: all.
+	Tail           int       // the last records, counted before all other options; All or any negative number: all.
 	Follow         bool      // go on to the end of the active run. Without one it means nothing, as in Docker.
 	Timestamps     bool
 	Details        bool // the attributes before each record.
@@ -24,6 +24,17 @@ type ReadOptions struct {
 }
 
 const timeFixed = "2006-01-02T15:04:05.000000000Z07:00"
+
+// All is the Tail of those who want everything.
+const All = -1
+
+// Readable tells why the log cannot be read: ErrReadNotSupported, or nothing.
+func (l *Log) Readable() error {
+	if l.codec == nil {
+		return ErrReadNotSupported
+	}
+	return nil
+}
 
 // Read writes records to w in large pieces. It ends when all is written; when it follows, also when the bound Until has
 // passed; and when ctx is cancelled, with ctx's cause.

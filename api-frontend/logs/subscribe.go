@@ -2,7 +2,6 @@ package logs
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/arca-engine/arca/internal/guestwire"
@@ -129,7 +128,7 @@ func (s *Subscription) Copy(ctx context.Context, w io.Writer) error {
 		behind, done := s.take(e)
 		if len(e.buf) > 0 {
 			if err := e.flush(); err != nil {
-				return fmt.Errorf("write output: %w", err)
+				return err
 			}
 			continue
 		}
@@ -215,12 +214,12 @@ func (s *Subscription) catchUp(ctx context.Context, e *emitter) error {
 		for s.record(e) {
 			if e.full() {
 				if err := e.flush(); err != nil {
-					return fmt.Errorf("write output: %w", err)
+					return err
 				}
 			}
 		}
 		if err := e.flush(); err != nil {
-			return fmt.Errorf("write output: %w", err)
+			return err
 		}
 	}
 }

@@ -1,0 +1,145 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/arca-engine/arca/guest/rootfs"
+	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
+)
+
+// initPath is where Docker shows its init.
+const initPath = "/sbin/docker-init"
+
+// spec completes the frontend's spec with what only the agent knows.
+func (a *Agent) spec(req *guestv1.StartRequest, root *rootfs.Root, c *container) (*specs.Spec, error) {
+	var s specs.Spec
+	if err := json.Unmarshal(req.Spec, &s); err != nil {
+		return nil, fmt.Errorf("decode spec: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	if s.Process == nil || len(s.Process.Args) == 0 {
+		return nil, fmt.Errorf("the spec has no process: %w", errdefs.ErrInvalidArgument)
+	}
+	if s.Linux == nil {
+		s.Linux = &specs.Linux{}
+	}
+	c.readOnly = s.Root != nil && s.Root.Readonly
+	s.Root = &specs.Root{Path: root.Path, Readonly: c.readOnly}
+	s.Hooks = nil
+	s.Linux.CgroupsPath = cgroupPath(c.id)
+	if err := a.namespaces(req, &s, c); err != nil {
+		return nil, err
+	}
+	if err := setUser(s.Process, root, req.User, req.Groups); err != nil {
+		return nil, err
+	}
+	if err := workingDirectory(root, s.Process.Cwd); err != nil {
+		return nil, err
+	}
+	s.Process.Terminal = req.Terminal
+	if req.Terminal && req.ConsoleRows > 0 && req.ConsoleColumns > 0 {
+		s.Process.ConsoleSize = &specs.Box{Height: uint(req.ConsoleRows), Width: uint(req.ConsoleColumns)}
+	}
+	s.Mounts = append(s.Mounts, specMounts(root)...)
+	if req.Init && c.privatePID {
+		if a.world.Init == "" {
+			return nil, fmt.Errorf("this sandbox has no init: %w", errdefs.ErrFailedPrecondition)
+		}
+		s.Process.Args = append([]string{initPath, "--"}, s.Process.Args...)
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: initPath, Source: a.world.Init, Type: "bind", Options: []string{"bind", "ro"}})
+	}
+	return &s, nil
+}
+
+func cgroupPath(id string) string { return "/arca/" + id }
+
+// specMounts says the staged mounts in runc's language.
+func specMounts(root *rootfs.Root) []specs.Mount {
+	var out []specs.Mount
+	for _, m := range root.Mounts {
+		sm := specs.Mount{Destination: m.Destination, Source: m.Source, Type: "bind"}
+		switch m.Kind {
+		case guestv1.Mount_TMPFS:
+			sm.Type, sm.Source = "tmpfs", "tmpfs"
+		case guestv1.Mount_SOCKET:
+			sm.Options = []string{"bind"}
+		default:
+			sm.Options = []string{"rbind"}
+			if !m.Recursive {
+				sm.Options = []string{"bind"}
+			}
+		}
+		switch {
+		case m.RecursiveRO:
+			sm.Options = append(sm.Options, "rro")
+		case m.ReadOnly:
+			sm.Options = append(sm.Options, "ro")
+		}
+		sm.Options = append(sm.Options, m.Options...)
+		if sm.Type == "bind" && !hasPropagation(sm.Options) {
+			sm.Options = append(sm.Options, "rprivate")
+		}
+		out = append(out, sm)
+	}
+	return out
+}
+
+func hasPropagation(options []string) bool {
+	for _, o := range options {
+		switch strings.TrimPrefix(o, "r") {
+		case "shared", "slave", "private", "unbindable":
+			return true
+		}
+	}
+	return false
+}
+
+func (a *Agent) namespaces(req *guestv1.StartRequest, s *specs.Spec, c *container) error {
+	modes := []struct {
+		kind specs.LinuxNamespaceType
+		file string
+		mode *guestv1.NamespaceMode
+	}{
+		{specs.NetworkNamespace, "net", req.Network},
+		{specs.PIDNamespace, "pid", req.Pid},
+		{specs.IPCNamespace, "ipc", req.Ipc},
+		{specs.UTSNamespace, "uts", req.Uts},
+		{specs.CgroupNamespace, "cgroup", req.Cgroup},
+	}
+	set := []specs.LinuxNamespace{{Type: specs.MountNamespace}}
+	for _, m := range modes {
+		ns := specs.LinuxNamespace{Type: m.kind}
+		switch m.mode.GetKind() {
+		case guestv1.NamespaceMode_PRIVATE:
+			if m.kind == specs.NetworkNamespace {
+				path, err := makeNetwork(c.id)
+				if err != nil {
+					return err
+				}
+				c.ownNetwork, ns.Path = true, path
+			}
+			c.privatePID = c.privatePID || m.kind == specs.PIDNamespace
+		case guestv1.NamespaceMode_CONTAINER:
+			p, err := a.process(m.mode.ContainerId, "")
+			if err != nil {
+				return err
+			}
+			if !p.running() {
+				return fmt.Errorf("container %.12s is not running: %w", m.mode.ContainerId, errdefs.ErrFailedPrecondition)
+			}
+			ns.Path = filepath.Join("/proc", fmt.Sprint(p.pid), "ns", m.file)
+		case guestv1.NamespaceMode_SANDBOX:
+			continue
+		default:
+			return fmt.Errorf("namespace mode %d: %w", m.mode.GetKind(), errdefs.ErrInvalidArgument)
+		}
+		set = append(set, ns)
+	}
+	s.Linux.Namespaces = set
+	return nil
+}

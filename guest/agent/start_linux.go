@@ -1,0 +1,100 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/arca-engine/arca/guest/rootfs"
+	"github.com/arca-engine/arca/guest/stdio"
+	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
+)
+
+// Start implements the method of proto/guest/v1.
+func (a *Agent) Start(ctx context.Context, req *guestv1.StartRequest) (*guestv1.StartResponse, error) {
+	if req.Mount == nil {
+		return nil, fmt.Errorf("start: no mount: %w", errdefs.ErrInvalidArgument)
+	}
+	id := req.Mount.ContainerId
+	if err := a.turns.Lock(ctx, id); err != nil {
+		return nil, err
+	}
+	defer a.turns.Unlock(id)
+	a.mu.Lock()
+	old := a.containers[id]
+	a.mu.Unlock()
+	if old != nil {
+		if p := old.processes[""]; p != nil && p.running() {
+			return nil, fmt.Errorf("container %.12s is running: %w", id, errdefs.ErrAlreadyExists)
+		} else if p != nil {
+			return nil, fmt.Errorf("the last exit of container %.12s was not acknowledged: %w", id, errdefs.ErrFailedPrecondition)
+		}
+		select {
+		case <-old.gone:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	root, err := a.mount(req.Mount)
+	if err != nil {
+		return nil, err
+	}
+	return a.start(ctx, req, root)
+}
+
+func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *rootfs.Root) (_ *guestv1.StartResponse, err error) {
+	c := &container{id: root.ID, root: root, processes: map[string]*process{}, gone: make(chan struct{})}
+	spec, err := a.spec(req, root, c)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil && c.ownNetwork {
+			err = errors.Join(err, removeNetwork(c.id))
+		}
+	}()
+	if err := writeBundle(root.Dir, spec); err != nil {
+		return nil, err
+	}
+	streams, err := stdio.Open(stdio.Options{Terminal: req.Terminal, Stdin: req.Stdin, Discard: req.DiscardOutput,
+		Rows: uint16(req.ConsoleRows), Columns: uint16(req.ConsoleColumns), Dir: root.Area})
+	if err != nil {
+		return nil, err
+	}
+	pid, exit, err := a.runtime.Run(ctx, c.id, root.Dir, streams)
+	if err != nil {
+		return nil, errors.Join(err, streams.Abandon())
+	}
+	if err := streams.Started(); err != nil {
+		return nil, errors.Join(err, a.runtime.Delete(context.WithoutCancel(ctx), c.id), streams.Abandon())
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if old := a.containers[c.id]; old != nil { // The outputs of the earlier run that nobody has taken yet stay readable.
+		for name, p := range old.processes {
+			if name != "" {
+				c.processes[name] = p
+			}
+		}
+	}
+	a.containers[c.id] = c
+	p := a.watchLocked(c, "", pid, exit, streams)
+	return &guestv1.StartResponse{Pid: int32(pid), StartedUnixNano: p.started.UnixNano()}, nil
+}
+
+func writeBundle(dir string, spec *specs.Spec) error {
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("write bundle: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), b, 0o600); err != nil {
+		return fmt.Errorf("write bundle: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package initproc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/arca-engine/arca/internal/bootwire"
+)
+
+// World is a booted sandbox.
+type World struct {
+	ID      string
+	BootID  string
+	Runc    string // path of runc.
+	Init    string // path of the init for containers.
+	HostPID bool
+	// Cgroup is 1 or 2.
+	Cgroup int
+
+	listener Listener
+	boot     *bootwire.Conn
+	bootSeq  uint64
+}
+
+// Listener gives the connections of each port of the control channel.
+type Listener interface {
+	// Port returns the listener of one port. It is called before Serve.
+	Port(port uint32) net.Listener
+	// Serve accepts until ctx ends.
+	Serve(ctx context.Context) error
+}
+
+// Listener returns the control channel.
+func (w *World) Listener() Listener { return w.listener }
+
+// Boot makes the world as the environment says.
+func Boot(ctx context.Context) (*World, error) {
+	switch how := os.Getenv(bootwire.Env); how {
+	case bootwire.EnvNamespace:
+		return bootNamespace(ctx)
+	default:
+		return nil, fmt.Errorf("boot: %s=%q is no way to start an agent", bootwire.Env, how)
+	}
+}

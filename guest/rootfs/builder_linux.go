@@ -1,0 +1,286 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
+)
+
+// Builder builds roots below a directory of its own.
+type Builder struct {
+	base   string
+	layers string // short, because an overlay's options must fit in a page.
+
+	mu    sync.Mutex
+	roots map[string]*Root
+	disks map[string]*disk
+	next  int
+}
+
+// disk is a mounted lower layer.
+type disk struct {
+	path string
+	refs int
+}
+
+// New makes a builder that keeps containers below base and layers below layers.
+func New(base, layers string) (*Builder, error) {
+	for _, d := range []string{base, layers, filepath.Join(layers, "empty")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("make rootfs builder: %w", err)
+		}
+	}
+	return &Builder{base: base, layers: layers, roots: map[string]*Root{}, disks: map[string]*disk{}}, nil
+}
+
+// Root is a built root file system.
+type Root struct {
+	ID     string
+	Path   string // of the overlay.
+	Upper  string // the overlay's upper directory.
+	Area   string // a directory on the container's writable disk.
+	Dir    string // the agent's directory for this container, in memory.
+	Lowers []string
+	Mounts []Staged
+	refs   []string
+}
+
+// Staged is a mount of the container that waits at its staging point.
+type Staged struct {
+	Kind        guestv1.Mount_Kind
+	Destination string
+	Source      string // the staging point; empty for a tmpfs.
+	IsDir       bool
+	ReadOnly    bool
+	Recursive   bool // the mounts below the source come along.
+	RecursiveRO bool
+	Options     []string
+	SocketID    string
+}
+
+// Get returns the root of a container that was mounted.
+func (b *Builder) Get(id string) (*Root, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.roots[id]
+	if r == nil {
+		return nil, fmt.Errorf("the root of container %.12s is not mounted: %w", id, errdefs.ErrNotFound)
+	}
+	return r, nil
+}
+
+// List returns the IDs of the mounted roots.
+func (b *Builder) List() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var ids []string
+	for id := range b.roots {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// Mount builds a root. A second call with the same ID answers with the root that is there.
+func (b *Builder) Mount(req *guestv1.MountRequest) (*Root, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.roots[req.ContainerId]; r != nil {
+		return r, nil
+	}
+	if err := validate(req); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(b.base, req.ContainerId)
+	r := &Root{ID: req.ContainerId, Dir: dir, Path: filepath.Join(dir, "rootfs")}
+	if err := b.build(r, req); err != nil {
+		err = fmt.Errorf("mount root of %.12s: %w", req.ContainerId, err)
+		return nil, errors.Join(err, b.undoLocked(r))
+	}
+	b.roots[r.ID] = r
+	return r, nil
+}
+
+func validate(req *guestv1.MountRequest) error {
+	if id := req.ContainerId; id == "" || len(id) > 128 || strings.ContainsAny(id, "/.") {
+		return fmt.Errorf("container ID %q: %w", id, errdefs.ErrInvalidArgument)
+	}
+	if len(req.Lowers) > 500 {
+		return fmt.Errorf("%d layers: %w", len(req.Lowers), errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+func (b *Builder) build(r *Root, req *guestv1.MountRequest) error {
+	if err := os.MkdirAll(r.Path, 0o755); err != nil {
+		return err
+	}
+	for _, ref := range req.Lowers {
+		path, err := b.lowerLocked(ref)
+		if err != nil {
+			return err
+		}
+		r.refs = append(r.refs, ref)
+		r.Lowers = append(r.Lowers, filepath.Join(path, filepath.Clean("/"+req.LowerSubdir)))
+	}
+	area, err := directory(req.Upper)
+	if err != nil {
+		return err
+	}
+	r.Area, r.Upper = area, filepath.Join(area, "upper")
+	if err := overlay(r, filepath.Join(b.layers, "empty")); err != nil {
+		return err
+	}
+	if err := stageMounts(r, req.Mounts); err != nil {
+		return err
+	}
+	return stageFiles(r, req.Files)
+}
+
+// lowerLocked mounts a layer, once for all its users.
+func (b *Builder) lowerLocked(ref string) (string, error) {
+	how, dev, _ := strings.Cut(ref, ":")
+	if how == "dir" {
+		return directory(ref)
+	}
+	if how != "block" {
+		return "", fmt.Errorf("layer %q: %w", ref, errdefs.ErrInvalidArgument)
+	}
+	d := b.disks[ref]
+	if d == nil {
+		d = &disk{path: filepath.Join(b.layers, fmt.Sprintf("%x", b.next))}
+		b.next++
+		if err := os.Mkdir(d.path, 0o700); err != nil {
+			return "", err
+		}
+		if err := unix.Mount(dev, d.path, "ext4", unix.MS_RDONLY|unix.MS_NODEV, ""); err != nil {
+			return "", errors.Join(fmt.Errorf("mount layer %s: %w", dev, err), os.Remove(d.path))
+		}
+		b.disks[ref] = d
+	}
+	d.refs++
+	return d.path, nil
+}
+
+func (b *Builder) releaseLocked(ref string) error {
+	d := b.disks[ref]
+	if d == nil {
+		return nil
+	}
+	if d.refs--; d.refs > 0 {
+		return nil
+	}
+	delete(b.disks, ref)
+	if err := unix.Unmount(d.path, unix.UMOUNT_NOFOLLOW); err != nil {
+		return fmt.Errorf("unmount layer: %w", err)
+	}
+	return os.Remove(d.path)
+}
+
+// Unmount undoes Mount. Unmounting what is not mounted succeeds.
+func (b *Builder) Unmount(id string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.roots[id]
+	if r == nil {
+		return nil
+	}
+	if err := b.undoLocked(r); err != nil {
+		return fmt.Errorf("unmount root of %.12s: %w", id, err)
+	}
+	delete(b.roots, id)
+	return nil
+}
+
+func (b *Builder) undoLocked(r *Root) error {
+	var errs []error
+	for _, m := range r.Mounts {
+		if m.Source != "" && m.Kind != guestv1.Mount_SOCKET {
+			errs = append(errs, unmount(m.Source))
+		}
+	}
+	errs = append(errs, unmount(r.Path))
+	for _, ref := range r.refs {
+		errs = append(errs, b.releaseLocked(ref))
+	}
+	r.Mounts, r.refs = nil, nil
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return os.RemoveAll(r.Dir)
+}
+
+// unmount takes the mounts at path away, stacked ones included.
+func unmount(path string) error {
+	for {
+		switch err := unix.Unmount(path, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH); err {
+		case nil:
+			continue
+		case unix.EINVAL, unix.ENOENT:
+			return nil
+		default:
+			return fmt.Errorf("unmount %s: %w", path, err)
+		}
+	}
+}
+
+// directory returns the path of a ref to a directory or a file.
+func directory(ref string) (string, error) {
+	how, path, _ := strings.Cut(ref, ":")
+	if (how != "dir" && how != "file") || !filepath.IsAbs(path) || filepath.Clean(path) != path {
+		return "", fmt.Errorf("attachment %q: %w", ref, errdefs.ErrInvalidArgument)
+	}
+	return path, nil
+}
+
+// overlay mounts the layers of r at its path.
+func overlay(r *Root, empty string) error {
+	work := filepath.Join(r.Area, "work")
+	if err := os.MkdirAll(work, 0o700); err != nil {
+		return err
+	}
+	if err := os.Mkdir(r.Upper, 0o755); err == nil {
+		if err := inherit(r); err != nil {
+			return err
+		}
+	} else if !os.IsExist(err) {
+		return err
+	}
+	lowers := make([]string, 0, len(r.Lowers))
+	for i := len(r.Lowers) - 1; i >= 0; i-- {
+		lowers = append(lowers, r.Lowers[i])
+	}
+	if len(lowers) == 0 {
+		lowers = append(lowers, empty)
+	}
+	options := "index=off,lowerdir=" + strings.Join(lowers, ":") + ",upperdir=" + r.Upper + ",workdir=" + work
+	if len(options) >= os.Getpagesize() {
+		return fmt.Errorf("%d layers are too many for one overlay: %w", len(lowers), errdefs.ErrInvalidArgument)
+	}
+	if err := unix.Mount("overlay", r.Path, "overlay", 0, options); err != nil {
+		return fmt.Errorf("mount overlay of %d layers: %w", len(lowers), err)
+	}
+	return nil
+}
+
+// inherit gives a new upper directory the mode and owner that the top layer's root has.
+func inherit(r *Root) error {
+	if len(r.Lowers) == 0 {
+		return os.Chmod(r.Upper, 0o755)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(r.Lowers[len(r.Lowers)-1], &st); err != nil {
+		return fmt.Errorf("look at the top layer: %w", err)
+	}
+	if err := os.Chown(r.Upper, int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	return unix.Chmod(r.Upper, st.Mode&0o7777)
+}

@@ -1,0 +1,141 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/arca-engine/arca/api-frontend/container/record"
+	"github.com/arca-engine/arca/api-frontend/store"
+)
+
+// RemoveOptions are those of DELETE /containers/{id}.
+type RemoveOptions struct {
+	Force   bool
+	Volumes bool // anonymous volumes go with the container.
+	Link    bool
+}
+
+// Remove removes a container.
+func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error {
+	c, err := e.Get(ref)
+	if err != nil {
+		return err
+	}
+	if o.Link {
+		return invalid("links are not supported: container %s has none to remove", ref)
+	}
+	return e.remove(context.WithoutCancel(ctx), c, o)
+}
+
+func (e *Engine) remove(ctx context.Context, c *Container, o RemoveOptions) error {
+	wrap := func(err error) error {
+		return fmt.Errorf("cannot remove container %q: %w", "/"+c.Record().Name, err)
+	}
+	c.mu.Lock()
+	switch {
+	case c.removed:
+		c.mu.Unlock()
+		return notFound(c.id)
+	case c.removing:
+		c.mu.Unlock()
+		return conflict("removal of container %s is already in progress", c.id)
+	}
+	c.removing = true
+	c.mu.Unlock()
+	err := e.removeAlone(ctx, c, o, wrap)
+	c.mu.Lock()
+	c.removing = false
+	c.mu.Unlock()
+	return err
+}
+
+// removeAlone is the one removal of c that is under way.
+func (e *Engine) removeAlone(ctx context.Context, c *Container, o RemoveOptions, wrap func(error) error) error {
+	if rec := c.Record(); rec.State.IsActive() {
+		if !o.Force {
+			if rec.State.Status == record.Paused {
+				return wrap(conflict("container is paused and must be unpaused first"))
+			}
+			return wrap(conflict("container is %s: stop the container before removing or force remove", rec.State.Status))
+		}
+		if err := e.killLocked(ctx, c); err != nil && !errdefs.IsConflict(err) {
+			return wrap(fmt.Errorf("cannot kill container: %w", err))
+		}
+	}
+	if err := c.lock(ctx); err != nil {
+		return err
+	}
+	defer c.unlock()
+	if r := c.currentRun(); r != nil {
+		// The exit is known; its sandbox is being released.
+		select {
+		case <-r.stopped:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	// Crash-safe: from here on the record says "removing", and the next start of the engine goes on.
+	rec, err := e.change(c, func(n *record.Container) error {
+		if n.State.Status == record.Removing {
+			return nil
+		}
+		return n.State.Remove()
+	})
+	if err != nil {
+		return wrap(conflict("%v", err))
+	}
+	if err := e.erase(ctx, c, rec, o); err != nil {
+		if _, cerr := e.change(c, func(n *record.Container) error { return n.State.RemoveFailed(err.Error()) }); cerr != nil {
+			e.log.Error("note a failed removal", "container", c.id, "error", cerr)
+		}
+		return wrap(err)
+	}
+	return nil
+}
+
+// erase deletes what belongs to a container, and its record last. Every step may be repeated.
+func (e *Engine) erase(ctx context.Context, c *Container, rec *record.Container, o RemoveOptions) error {
+	// A sandbox that is up for maintenance holds the upper; one that others joined was left at the exit.
+	if err := e.sandboxes.StopIdle(ctx, rec.ID); err != nil {
+		return err
+	}
+	if err := e.sandboxes.Client().RemoveUpper(ctx, rec.ID); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	log := c.log
+	c.log = nil
+	c.mu.Unlock()
+	if log != nil {
+		if err := log.Close(); err != nil {
+			e.log.Error("close log", "container", rec.ID, "error", err)
+		}
+	}
+	if err := os.RemoveAll(e.dir(rec.ID)); err != nil {
+		return fmt.Errorf("remove directory of container: %w", err)
+	}
+	err := e.store.Update(func(tx *store.Tx) error {
+		if err := e.volumes.Release(tx, rec.ID, volumeNames(rec)...); err != nil {
+			return err
+		}
+		return bucket.Delete(tx, rec.ID)
+	})
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.dropLocked(c)
+	e.mu.Unlock()
+	e.health.Stop(rec.ID)
+	e.execs.ContainerRemoved(rec.ID)
+	e.publish(events.ActionDestroy, rec, nil)
+	c.gone(ExitStatus{Code: rec.State.ExitCode})
+	if o.Volumes {
+		e.removeAnonymous(ctx, rec)
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package container
+
+import (
+	"context"
+	"sync"
+
+	"github.com/arca-engine/arca/api-frontend/container/record"
+)
+
+// Shutdown stops all containers as dockerd does at its end: restart policies keep their meaning, so containers that
+// should run are started again by the next engine. With live-restore it does nothing. It is called before Run's context ends.
+func (e *Engine) Shutdown(ctx context.Context) {
+	if e.live {
+		return
+	}
+	var wg sync.WaitGroup
+	for _, c := range e.All() {
+		if !c.Record().State.IsActive() {
+			continue
+		}
+		wg.Go(func() {
+			if err := c.lock(ctx); err != nil {
+				return
+			}
+			defer c.unlock()
+			was := c.Record().State.HasBeenManuallyStopped
+			if err := e.stopLocked(ctx, c, StopOptions{}); err != nil {
+				e.log.Error("stop container at shutdown", "container", c.id, "error", err)
+			}
+			// A stop by the engine is not a stop by a client.
+			if _, err := e.change(c, func(n *record.Container) error {
+				n.State.HasBeenManuallyStopped = was
+				return nil
+			}); err != nil {
+				e.log.Error("note shutdown", "container", c.id, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+}

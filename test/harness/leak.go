@@ -1,0 +1,201 @@
+package harness
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Snapshot is what an instance holds of the machine.
+type Snapshot struct {
+	Mounts, Namespaces, Cgroups, Loops, Processes int
+	Descriptors                                   map[string]int // by daemon
+}
+
+// Take counts what the instance holds: processes that belong to its daemons' trees or name its home, namespaces those
+// processes are in, loop devices backed by its files, mounts and cgroups of the machine.
+func (i *Instance) Take(t testing.TB) Snapshot {
+	t.Helper()
+	s := Snapshot{Descriptors: map[string]int{}}
+	s.Mounts = countLines(t, "/proc/self/mountinfo")
+	s.Loops = i.loops(t)
+	s.Cgroups = cgroups()
+	namespaces := map[string]bool{}
+	for _, pid := range pids(t) {
+		for _, ns := range []string{"pid", "mnt", "net", "ipc", "uts", "cgroup"} {
+			if link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, ns)); err == nil {
+				namespaces[link] = true
+			}
+		}
+	}
+	s.Namespaces = len(namespaces)
+	tree := i.tree(t)
+	s.Processes = len(tree)
+	for _, job := range []string{"frontend", "vmhelper"} {
+		if pid := i.Daemon(t, job); pid > 0 {
+			s.Descriptors[job] = countEntries(fmt.Sprintf("/proc/%d/fd", pid))
+		}
+	}
+	return s
+}
+
+// Daemon tells the pid of a daemon of the instance; 0 when it does not run.
+func (i *Instance) Daemon(t testing.TB, job string) int {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(i.Home, "run", job+".pid"))
+	if err != nil {
+		return 0
+	}
+	var state struct{ Daemon struct{ PID int } }
+	if err := json.Unmarshal(b, &state); err != nil {
+		t.Fatalf("%s.pid: %v", job, err)
+	}
+	return state.Daemon.PID
+}
+
+// Back waits until nothing is more than it was; slack is allowed on descriptors, which idle connections hold.
+func (before Snapshot) Back(t testing.TB, i *Instance, slack int) {
+	t.Helper()
+	Eventually(t, 20*time.Second, func() error {
+		now := i.Take(t)
+		var more []string
+		for _, c := range []struct {
+			what        string
+			before, now int
+		}{
+			{"mounts", before.Mounts, now.Mounts}, {"namespaces", before.Namespaces, now.Namespaces}, {"cgroups", before.Cgroups, now.Cgroups},
+			{"loop devices", before.Loops, now.Loops}, {"processes", before.Processes, now.Processes},
+		} {
+			if c.now > c.before {
+				more = append(more, fmt.Sprintf("%s: %d before, %d now", c.what, c.before, c.now))
+			}
+		}
+		for job, n := range now.Descriptors {
+			if n > before.Descriptors[job]+slack {
+				more = append(more, fmt.Sprintf("descriptors of %s: %d before, %d now", job, before.Descriptors[job], n))
+			}
+		}
+		if len(more) > 0 {
+			return fmt.Errorf("left behind: %s", strings.Join(more, "; "))
+		}
+		return nil
+	})
+}
+
+// tree tells the processes below the instance's supervisors, and those that name its home on their command line.
+func (i *Instance) tree(t testing.TB) []int {
+	t.Helper()
+	parents := map[int]int{}
+	mine := map[int]bool{}
+	for _, pid := range pids(t) {
+		parents[pid] = parentOf(pid)
+		if cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil &&
+			strings.Contains(string(cmdline), i.Home) && strings.HasPrefix(string(cmdline), "arca") || strings.Contains(string(cmdline), "/arca\x00supervise\x00") && strings.Contains(string(cmdline), i.Home) {
+			mine[pid] = true
+		}
+	}
+	var all []int
+	for pid := range parents {
+		for p, depth := pid, 0; p > 1 && depth < 64; p, depth = parents[p], depth+1 {
+			if mine[p] {
+				all = append(all, pid)
+				break
+			}
+		}
+	}
+	return all
+}
+
+func parentOf(pid int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	s := string(b)
+	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+	if len(f) < 2 {
+		return 0
+	}
+	n, err := strconv.Atoi(f[1])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func pids(t testing.TB) []int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			all = append(all, pid)
+		}
+	}
+	return all
+}
+
+func (i *Instance) loops(t testing.TB) int {
+	t.Helper()
+	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil && strings.HasPrefix(string(b), i.Home+"/") {
+			n++
+		}
+	}
+	return n
+}
+
+func cgroups() int {
+	n := 0
+	for _, pattern := range []string{"/sys/fs/cgroup/arca*", "/sys/fs/cgroup/*/arca*"} {
+		tops, err := filepath.Glob(pattern)
+		if err != nil {
+			continue
+		}
+		for _, top := range tops {
+			_ = filepath.WalkDir(top, func(_ string, d os.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					n++
+				}
+				return nil // a cgroup that goes meanwhile is none
+			})
+		}
+	}
+	return n
+}
+
+func countLines(t testing.TB, path string) int {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	n := 0
+	for s := bufio.NewScanner(f); s.Scan(); {
+		n++
+	}
+	return n
+}
+
+func countEntries(dir string) int {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}

@@ -1,0 +1,178 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"github.com/arca-engine/arca/test/harness"
+)
+
+func TestStandardInput(t *testing.T) {
+	t.Parallel()
+	arca.DockerInput(t, "one\ntwo\n", "run", "--rm", "-i", "busybox", "cat").OK().Out("one\ntwo\n")
+	arca.DockerInput(t, "", "run", "--rm", "-i", "busybox", "cat").OK().Out("")
+	arca.DockerInput(t, "ignored", "run", "--rm", "busybox", "cat").OK().Out("")
+	// The end of input is not the end of output.
+	arca.DockerInput(t, "x", "run", "--rm", "-i", "busybox", "sh", "-c", "cat; sleep 0.5; echo after").OK().Out("xafter\n")
+}
+
+func TestBinaryThroughStandardStreams(t *testing.T) {
+	t.Parallel()
+	data := make([]byte, 3<<20)
+	for i := range data {
+		data[i] = byte(i * 7 >> 3)
+	}
+	want := fmt.Sprintf("%x", sha256.Sum256(data))
+	r := arca.DockerInput(t, string(data), "run", "--rm", "-i", "busybox", "cat").OK()
+	if got := fmt.Sprintf("%x", sha256.Sum256([]byte(r.Stdout))); got != want {
+		t.Errorf("%d bytes came back, other than the %d sent", len(r.Stdout), len(data))
+	}
+}
+
+// terminal runs docker on a terminal and tells what it showed.
+func terminal(t *testing.T, input string, size *pty.Winsize, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), harness.CommandTimeout)
+	defer cancel()
+	cmd := arca.Command(ctx, args...)
+	f, err := pty.StartWithSize(cmd, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.WriteString(input); err != nil {
+		t.Fatal(err)
+	}
+	var shown bytes.Buffer
+	_, _ = io.Copy(&shown, f) // ends with EIO when the other side is closed
+	return shown.String(), cmd.Wait()
+}
+
+func TestTerminal(t *testing.T) {
+	t.Parallel()
+	size := &pty.Winsize{Rows: 33, Cols: 77}
+	for _, tc := range []struct{ name, input, command, want string }{
+		{"is one", "", "tty && test -t 0 && test -t 1 && echo yes", "yes\r\n"},
+		{"size", "", "sleep 0.3; stty size", "33 77\r\n"},
+		{"line editing", "echo $((40+2))\nexit\n", "exec sh", "42\r\n"},
+		{"ctrl-c", "\x03", "trap 'echo got; exit' INT; while :; do sleep 0.1; done", "got\r\n"},
+		{"TERM", "", "echo $TERM", "xterm\r\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			shown, err := terminal(t, tc.input, size, "run", "--rm", "-it", "busybox", "sh", "-c", tc.command)
+			if err != nil && tc.name != "ctrl-c" || !strings.Contains(shown, tc.want) {
+				t.Errorf("%v: %q, want %q", err, shown, tc.want)
+			}
+		})
+	}
+}
+
+func TestDetachKeys(t *testing.T) {
+	t.Parallel()
+	name := arca.Container(t)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.CommandTimeout)
+	defer cancel()
+	cmd := arca.Command(ctx, "run", "-it", "--name", name, "busybox", "sh")
+	f, err := pty.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	buf := make([]byte, 100)
+	if _, err := f.Read(buf); err != nil { // the prompt
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("\x10\x11"); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, f)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("detach: %v", err)
+	}
+	arca.WaitInspect(t, name, "{{.State.Status}}", "running")
+}
+
+func TestAttach(t *testing.T) {
+	t.Parallel()
+	name := arca.Container(t)
+	arca.Docker(t, "run", "-d", "-i", "--name", name, "busybox", "sh", "-c", "while read l; do echo got $l; echo also $l >&2; done; exit 9").OK()
+	r := arca.DockerInput(t, "a\nb\n", "attach", name).Exit(9).Out("got a\ngot b\n")
+	if r.Stderr != "also a\nalso b\n" {
+		t.Errorf("stderr %q", r.Stderr)
+	}
+	arca.Docker(t, "attach", name).Exit(1).ErrHas("cannot attach to a stopped container")
+	arca.Docker(t, "attach", "no-such").Exit(1).ErrHas("No such container: no-such")
+}
+
+func TestSignalProxy(t *testing.T) {
+	t.Parallel()
+	name := arca.Container(t)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.CommandTimeout)
+	defer cancel()
+	cmd := arca.Command(ctx, "run", "--name", name, "busybox", "sh", "-c", "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.1; done")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 6)
+	if _, err := io.ReadFull(out, buf); err != nil || string(buf) != "ready\n" {
+		t.Fatalf("%q, %v", buf, err)
+	}
+	if err := cmd.Process.Signal(terminate); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(out)
+	if err != nil || string(rest) != "bye\n" {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 5 {
+		t.Errorf("exit: %v", err)
+	}
+}
+
+func TestManyAttached(t *testing.T) {
+	t.Parallel()
+	name := arca.Start(t, "-i", "busybox", "sh", "-c", "cat >/dev/null; seq 1 2000")
+	const clients = 4
+	results := make(chan string, clients)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.CommandTimeout)
+	defer cancel()
+	for range clients {
+		go func() {
+			out, err := arca.Command(ctx, "attach", "--no-stdin", name).Output()
+			if err != nil {
+				out = []byte(err.Error())
+			}
+			results <- string(out)
+		}()
+	}
+	harness.Eventually(t, 20*time.Second, func() error {
+		now := strconv.FormatInt(time.Now().Unix()+1, 10)
+		seen := arca.Docker(t, "events", "--since", "5m", "--until", now, "--filter", "event=attach", "--filter", "container="+name, "-f", "{{.Action}}").OK().Lines()
+		if len(seen) < clients {
+			return fmt.Errorf("%d of %d clients are attached", len(seen), clients)
+		}
+		return nil
+	})
+	arca.DockerInput(t, "", "attach", name)
+	for range clients {
+		if got := <-results; !strings.HasPrefix(got, "1\n2\n") || !strings.HasSuffix(got, "\n2000\n") {
+			t.Errorf("a client saw %d bytes: %.40q", len(got), got)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,7 +70,7 @@ func New(cfg Config) (*Server, error) {
 	s.http = &fasthttp.Server{
 		Handler:                      s.handle,
 		ErrorHandler:                 s.refuse,
-		Name:                         fmt.Sprintf("Arca/%s (%s)", cfg.EngineVersion, runtime.GOOS),
+		Name:                         fmt.Sprintf("Arca/%s (linux)", cfg.EngineVersion),
 		ReadBufferSize:               maxHeader,
 		StreamRequestBody:            true,
 		MaxRequestBodySize:           prefetch,

@@ -13,15 +13,15 @@ import (
 
 // Prepared is a request whose own fields have been checked, before the image is known.
 type Prepared struct {
-	env          *Environment
-	version      string
-	config       *container.Config
-	host         *container.HostConfig
-	endpoints    map[string]*network.EndpointSettings
-	mac          string
-	kernelMemory int64
-	roReadOnly   bool // read-only binds leave their submounts writable.
-	warnings     []string
+	env                           *Environment
+	version                       string
+	config                        *container.Config
+	host                          *container.HostConfig
+	endpoints                     map[string]*network.EndpointSettings
+	mac                           string
+	kernelMemory, kernelMemoryTCP bool
+	roReadOnly                    bool // read-only binds leave their submounts writable.
+	warnings                      []string
 }
 
 // Create brings a create request into its normal form: a record in the state created, and the warnings of the
@@ -38,7 +38,8 @@ func Create(req *Request, img ImageDefaults, env *Environment, version, name str
 
 // Prepare does the part of Create that needs no image: dockerd checks it before it looks for the image.
 func Prepare(req *Request, env *Environment, version string) (*Prepared, error) {
-	p := &Prepared{env: env, version: version, config: req.Config, host: req.HostConfig, mac: req.MacAddress, kernelMemory: req.KernelMemory}
+	p := &Prepared{env: env, version: version, config: req.Config, host: req.HostConfig, mac: req.MacAddress,
+		kernelMemory: req.KernelMemory != 0, kernelMemoryTCP: req.KernelMemoryTCP != 0}
 	if p.host == nil {
 		p.host = &container.HostConfig{}
 	}

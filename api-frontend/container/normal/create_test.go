@@ -23,7 +23,7 @@ func fakeWorld() *Environment {
 	others := map[string]*record.Container{
 		"web": {ID: strings.Repeat("a", 64), Name: "web", HostConfig: &container.HostConfig{IpcMode: "shareable"}, Mounts: []record.MountPoint{
 			{Type: mount.TypeVolume, Name: "data", Driver: "local", Destination: "/data", RW: true, CopyUp: true},
-			{Type: mount.TypeBind, Source: "/srv", Destination: "/srv", RW: false},
+			{Type: mount.TypeBind, Source: "/srv", Destination: "/srv", Propagation: mount.PropagationRPrivate},
 		}},
 		"db": {ID: strings.Repeat("b", 64), Name: "db", HostConfig: &container.HostConfig{IpcMode: "private"}},
 	}

@@ -12,8 +12,6 @@ import (
 	"github.com/arca-engine/arca/api-frontend/container/record"
 )
 
-type mountType = mount.Mount
-
 func mountError(m *mount.Mount, sentence string) error {
 	return invalidf("invalid mount config for type %q: %s", m.Type, sentence)
 }
@@ -35,7 +33,7 @@ func checkTarget(dest string) error {
 	if !path.IsAbs(slashed) {
 		return invalidf("invalid mount path: '%s' mount path must be absolute", slashed)
 	}
-	if strings.IndexByte(dest, 0) >= 0 {
+	if hasNul(dest) {
 		return invalidf("invalid mount path: %q contains nul byte", dest)
 	}
 	return nil
@@ -118,6 +116,9 @@ func checkBind(m *mount.Mount) error {
 	if !path.IsAbs(m.Source) {
 		return mountError(m, fmt.Sprintf("invalid mount path: '%s' mount path must be absolute", m.Source))
 	}
+	if hasNul(m.Source) {
+		return mountError(m, fmt.Sprintf("invalid mount path: %q contains nul byte", m.Source))
+	}
 	return nil
 }
 
@@ -127,7 +128,7 @@ func checkVolume(m *mount.Mount) error {
 		if m.Source == "" {
 			return mountError(m, "must not set Subpath when using anonymous volumes")
 		}
-		if !filepath.IsLocal(o.Subpath) || strings.IndexByte(o.Subpath, 0) >= 0 {
+		if !filepath.IsLocal(o.Subpath) || hasNul(o.Subpath) {
 			return mountError(m, "subpath must be a relative path within the volume")
 		}
 	}

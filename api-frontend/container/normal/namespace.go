@@ -6,6 +6,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 
 	"github.com/arca-engine/arca/api-frontend/container/record"
 )
@@ -141,15 +142,40 @@ func (p *Prepared) sandbox() (string, error) {
 		}
 		of, name = c.SandboxID(), c.Name
 	}
-	hostBind := func() bool {
-		return slices.ContainsFunc(hc.Binds, func(b string) bool { return strings.HasPrefix(b, "/") }) ||
-			slices.ContainsFunc(hc.Mounts, func(m mountType) bool { return m.Type == "bind" })
+	if of == "" {
+		return "", nil
 	}
-	if of != "" && !p.env.Features.GetHotDisk() {
-		return "", invalid("a container cannot join another one's namespaces: this driver cannot add disks to a running sandbox")
+	return of, p.checkJoin(of)
+}
+
+// checkJoin refuses what a sandbox that runs already cannot give.
+func (p *Prepared) checkJoin(of string) error {
+	hc, f := p.host, p.env.Features
+	if !f.GetHotDisk() {
+		return errJoinDisk
 	}
-	if of != "" && !p.env.Features.GetHotShare() && hostBind() {
-		return "", invalid("a container that joins another one's namespaces cannot have binds of host paths: this driver cannot add shares to a running sandbox")
+	bind := slices.ContainsFunc(hc.Binds, func(b string) bool { return strings.HasPrefix(b, "/") }) ||
+		slices.ContainsFunc(hc.Mounts, func(m mount.Mount) bool { return m.Type == mount.TypeBind })
+	if bind && !f.GetHotShare() {
+		return errJoinShare
 	}
-	return of, nil
+	owner, err := p.join(of)
+	if err != nil {
+		return err
+	}
+	have := owner.HostConfig
+	for _, host := range []struct {
+		wanted, there bool
+		what          string
+	}{
+		{hc.NetworkMode.IsHost(), have.NetworkMode.IsHost(), "network"},
+		{hc.PidMode.IsHost(), have.PidMode.IsHost(), "PID"},
+		{hc.IpcMode.IsHost(), have.IpcMode.IsHost(), "IPC"},
+		{hc.UTSMode.IsHost(), have.UTSMode.IsHost(), "UTS"},
+	} {
+		if host.wanted && !host.there {
+			return invalidf("the host's %s namespace cannot be used together with a namespace of container %s, which does not use it", host.what, owner.Name)
+		}
+	}
+	return nil
 }

@@ -77,7 +77,7 @@ func (k Kernel) memory(r *container.Resources, update bool, warn func(string)) e
 
 func (k Kernel) cpu(r *container.Resources, warn func(string)) error {
 	if (r.CPURealtimePeriod != 0 || r.CPURealtimeRuntime != 0) && !k.CPURealtime {
-		return invalid("kernel does not support CPU real-time scheduler")
+		return errRealtime
 	}
 	if r.CPURealtimePeriod != 0 && r.CPURealtimeRuntime != 0 && r.CPURealtimeRuntime > r.CPURealtimePeriod {
 		return invalid("cpu real-time runtime cannot be higher than cpu real-time period")
@@ -162,10 +162,10 @@ func (k Kernel) blkio(r *container.Resources, warn func(string)) error {
 		}
 	}
 	if r.IOMaximumBandwidth != 0 {
-		return invalid("invalid option: QoS maximum bandwidth configuration is not supported on linux")
+		return errQoSBandwidth
 	}
 	if r.IOMaximumIOps != 0 {
-		return invalid("invalid option: QoS maximum IOPs configuration is not supported on linux")
+		return errQoSIOps
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package normal
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
@@ -55,7 +56,7 @@ func (p *Prepared) verify() error {
 	if err != nil {
 		return err
 	}
-	if p.kernelMemory != 0 {
+	if p.kernelMemory || p.kernelMemoryTCP {
 		return errKernelMemory
 	}
 	return p.checkPlatform()
@@ -77,8 +78,13 @@ func checkConfig(c *container.Config) error {
 		if k, _, _ := strings.Cut(e, "="); k == "" {
 			return invalid("invalid environment variable: " + e)
 		}
-		if strings.IndexByte(e, 0) >= 0 {
+		if hasNul(e) {
 			return invalidf("invalid environment variable: %q contains nul byte", e)
+		}
+	}
+	for name, values := range map[string][]string{"Cmd": c.Cmd, "Entrypoint": c.Entrypoint, "User": {c.User}, "WorkingDir": {c.WorkingDir}} {
+		if slices.ContainsFunc(values, hasNul) {
+			return invalidf("invalid %s: a string contains nul byte", name)
 		}
 	}
 	if err := checkHostname("hostname", c.Hostname); err != nil {
@@ -89,6 +95,8 @@ func checkConfig(c *container.Config) error {
 	}
 	return checkHealth(c.Healthcheck)
 }
+
+func hasNul(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
 func checkHealth(h *container.HealthConfig) error {
 	if h == nil {
@@ -177,6 +185,8 @@ func (p *Prepared) checkPlatform() error {
 		return errHostIPC
 	case hc.UTSMode.IsHost() && !f.GetHostUts():
 		return errHostUTS
+	case hc.CgroupnsMode.IsHost() && !f.GetHostCgroup() && p.env.Kernel.CgroupVersion != 1: // v1's default is host.
+		return errHostCgroup
 	}
 	if hc.NetworkMode.IsHost() && len(hc.PortBindings) > 0 {
 		p.warn("Published ports are discarded when using host network mode")

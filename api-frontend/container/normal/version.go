@@ -79,7 +79,7 @@ func (p *Prepared) applyVersion() (nonRecursiveReadOnly bool, err error) {
 			}
 		}
 	} else {
-		p.kernelMemory = 0
+		p.kernelMemory, p.kernelMemoryTCP = false, false
 		for i := range hc.Mounts {
 			m := &hc.Mounts[i]
 			switch {
@@ -96,6 +96,7 @@ func (p *Prepared) applyVersion() (nonRecursiveReadOnly bool, err error) {
 		hc.CgroupnsMode = container.CgroupnsModeHost
 	}
 	if before(v, "1.40") {
+		p.kernelMemoryTCP = false
 		for i := range hc.Mounts {
 			if hc.Mounts[i].BindOptions != nil {
 				hc.Mounts[i].BindOptions.NonRecursive = false

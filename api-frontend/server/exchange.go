@@ -94,7 +94,6 @@ func (x *exchange) commonHeaders() {
 	h.Set("Api-Version", MaxAPIVersion)
 	h.Set("Docker-Experimental", "false")
 	h.Set("Ostype", "linux")
-	h.Set("Date", x.server.date(x.start))
 }
 
 // answer writes the response, or arranges that it is written.
@@ -128,6 +127,9 @@ func (x *exchange) plain(status int, contentType string, body []byte) {
 		x.fc.SetContentType(contentType)
 	}
 	x.fc.Response.SetBodyRaw(body)
+	if len(body) == 0 && x.fc.IsHead() {
+		x.fc.Response.Header.SetContentLength(0)
+	}
 }
 
 // fail answers with an error.

@@ -18,7 +18,25 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The one that keeps the Date header's time.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+}
+
+func TestDate(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, server.Config{Routes: routes()}, l)
+	conn := dial(t, "tcp", l.Addr().String())
+	defer conn.Close()
+	send(t, conn, "GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	head, err := readHead(bufio.NewReader(conn))
+	if err != nil || !strings.Contains(head, "\r\nDate: ") {
+		t.Errorf("%q, %v", head, err)
+	}
+}
 
 // waiter is a table of calls that go on until their context ends, and where the ends are told.
 type waiter struct {

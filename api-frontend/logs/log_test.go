@@ -3,6 +3,7 @@ package logs
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -33,6 +34,8 @@ func config(t *testing.T, driver string, opts ...string) Config {
 	}
 	return c
 }
+
+var update = flag.Bool("update", false, "write golden files")
 
 var both = ReadOptions{Stdout: true, Stderr: true, Tail: -1}
 

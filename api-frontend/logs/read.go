@@ -97,8 +97,9 @@ type query struct {
 	plain        bool
 	since, until int64
 	skip         int64 // records to leave out at the start.
-	prefix       []byte
-	attrs        []byte // those that prefix was made of.
+	nano         int64 // that stamp was made of.
+	stamp        []byte
+	attrs        []byte // that details was made of.
 	details      []byte
 }
 
@@ -162,16 +163,16 @@ func (q *query) wait() (again bool, _ <-chan struct{}) {
 // records writes the whole records that were read. It tells true after one that is later than wanted.
 func (q *query) records() (done bool, err error) {
 	r, e, codec := q.r, q.e, q.l.codec
+	rec := &r.rec
 	for r.at < len(r.buf) {
 		if e.full() {
 			if err := e.flush(); err != nil {
 				return false, err
 			}
 		}
-		var rec record
 		if q.plain && q.skip == 0 {
 			start := len(e.buf)
-			out, n, ok := codec.next(r.buf[r.at:], e.buf, &rec, false)
+			out, n, ok := codec.next(r.buf[r.at:], e.buf, rec, false)
 			if n == 0 {
 				return false, nil
 			}
@@ -183,7 +184,7 @@ func (q *query) records() (done bool, err error) {
 			e.claim(rec.stream, start, true)
 			continue
 		}
-		out, n, ok := codec.next(r.buf[r.at:], r.data[:0], &rec, true)
+		out, n, ok := codec.next(r.buf[r.at:], r.data[:0], rec, true)
 		if n == 0 {
 			return false, nil
 		}
@@ -198,7 +199,7 @@ func (q *query) records() (done bool, err error) {
 			return true, nil
 		case q.wants(rec.stream):
 			start := len(e.buf)
-			e.buf = append(q.head(e.buf, &rec), out...)
+			e.buf = append(q.head(e.buf, rec), out...)
 			e.claim(rec.stream, start, q.plain)
 		}
 	}
@@ -212,8 +213,12 @@ func (q *query) wants(s guestwire.Stream) bool {
 // head appends what stands before a record.
 func (q *query) head(dst []byte, rec *record) []byte {
 	if q.o.Timestamps {
-		dst = time.Unix(0, rec.nano).UTC().AppendFormat(dst, timeFixed)
-		dst = append(dst, ' ')
+		if rec.nano != q.nano || len(q.stamp) == 0 {
+			q.nano = rec.nano
+			q.stamp = time.Unix(0, rec.nano).UTC().AppendFormat(q.stamp[:0], timeFixed)
+			q.stamp = append(q.stamp, ' ')
+		}
+		dst = append(dst, q.stamp...)
 	}
 	if q.o.Details {
 		if string(rec.attrs) != string(q.attrs) {

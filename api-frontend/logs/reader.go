@@ -22,6 +22,7 @@ type fileReader struct {
 	buf   []byte
 	at    int // buf[at:] is not yet consumed.
 	data  []byte
+	rec   record
 }
 
 // source is an open file: the segment's own descriptor, or a rotated file of its own.

@@ -97,6 +97,7 @@ type scanner struct {
 	found bool
 	count int64
 	nano  int64 // of the last record.
+	rec   record
 }
 
 func (s *scanner) run(r io.Reader, skipFirst bool) error {
@@ -111,8 +112,8 @@ func (s *scanner) run(r io.Reader, skipFirst bool) error {
 		buf = buf[:len(buf)+n]
 		at := 0
 		for at < len(buf) {
-			var rec record
-			out, k, ok := s.codec.next(buf[at:], data[:0], &rec, true)
+			rec := &s.rec
+			out, k, ok := s.codec.next(buf[at:], data[:0], rec, true)
 			if k == 0 {
 				break
 			}

@@ -229,8 +229,8 @@ func (s *Subscription) record(e *emitter) bool {
 	r := s.reader
 	for r.at < len(r.buf) {
 		s.past = s.past && !s.reached()
-		var rec record
-		out, n, ok := r.l.codec.next(r.buf[r.at:], r.data[:0], &rec, false)
+		rec := &r.rec
+		out, n, ok := r.l.codec.next(r.buf[r.at:], r.data[:0], rec, false)
 		if n == 0 {
 			return false
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -235,6 +236,10 @@ func (k *Keeper) dispatch(ctx context.Context, p wire.Packet) (wire.Message, *os
 	if err := wire.Unmarshal(p.Body, &n); err != nil {
 		closeFiles(p.Files)
 		return nil, nil, false, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	if p.Op != OpGet && p.Op != OpNames && strings.HasPrefix(n.Name, Reserved) {
+		closeFiles(p.Files)
+		return nil, nil, false, fmt.Errorf("descriptor %q is the keeper's own: %w", n.Name, errdefs.ErrPermissionDenied)
 	}
 	switch p.Op {
 	case OpPut:

@@ -12,6 +12,9 @@ import (
 
 const maxStored = 1 << 16
 
+// Reserved begins the names of descriptors that the Backend stores: the worker may get them and nothing more.
+const Reserved = "sandbox/"
+
 // Store holds open descriptors by name.
 type Store struct {
 	mu    sync.Mutex

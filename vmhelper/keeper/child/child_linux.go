@@ -133,3 +133,19 @@ func (c *Child) Descriptor(n int) (*os.File, error) {
 
 // Close forgets the child without ending it.
 func (c *Child) Close() error { return c.pidfd.Close() }
+
+// EnterNetwork moves the calling thread into the network namespace of the child.
+func (c *Child) EnterNetwork() error {
+	rc, err := c.pidfd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	if err := rc.Control(func(fd uintptr) { serr = unix.Setns(int(fd), unix.CLONE_NEWNET) }); err != nil {
+		return err
+	}
+	if serr != nil {
+		return fmt.Errorf("enter network namespace of process %d: %w", c.Pid, serr)
+	}
+	return nil
+}

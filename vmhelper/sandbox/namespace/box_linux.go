@@ -1,0 +1,271 @@
+package namespace
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/arca-engine/arca/internal/bootwire"
+	"github.com/arca-engine/arca/internal/failpoint"
+	"github.com/arca-engine/arca/internal/guestwire"
+	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
+	"github.com/arca-engine/arca/vmhelper/keeper"
+	"github.com/arca-engine/arca/vmhelper/sandbox"
+	"github.com/arca-engine/arca/vmhelper/sandbox/namespace/privileged"
+)
+
+// box is one boot of a sandbox.
+type box struct {
+	d     *Driver
+	info  sandbox.Info
+	agent *os.File // O_PATH on the agent's socket.
+	boot  *bootwire.Conn
+	done  chan struct{}
+
+	mu      sync.Mutex
+	ready   bool
+	notes   []sandbox.Attachment
+	links   []privileged.Link
+	reason  string
+	seq     uint64
+	pending map[uint64]chan bootwire.Response
+}
+
+var _ sandbox.Sandbox = (*box)(nil)
+
+func newBox(ctx context.Context, d *Driver, desc *privileged.Description) (*box, error) {
+	b := &box{
+		d:    d,
+		info: sandbox.Info{ID: desc.ID, BootID: desc.BootID, Pid: int(desc.Pid), Started: time.Unix(0, int64(desc.Started))},
+		done: make(chan struct{}), ready: desc.Ready, notes: attachments(desc.Attachments), links: desc.Links,
+		// Sequence numbers are never used twice on a socket, which this worker may have from another.
+		seq: uint64(time.Now().UnixNano()), pending: map[uint64]chan bootwire.Response{},
+	}
+	var err error
+	if b.agent, err = d.client.Call(ctx, keeper.OpGet, &keeper.Name{Name: privileged.AgentName(desc.ID)}, nil); err != nil {
+		return nil, err
+	}
+	f, err := d.client.Call(ctx, keeper.OpGet, &keeper.Name{Name: privileged.BootName(desc.ID)}, nil)
+	if errdefs.IsNotFound(err) {
+		return b, nil // It was adopted and nothing can be added to it.
+	}
+	if err == nil {
+		b.boot, err = bootwire.New(f)
+	}
+	if err != nil {
+		_ = b.agent.Close()
+		return nil, err
+	}
+	if !desc.Ready {
+		b.pending[privileged.BootSeq] = make(chan bootwire.Response, 1)
+	}
+	d.wg.Go(b.receive)
+	return b, nil
+}
+
+func attachments(as []privileged.Attachment) []sandbox.Attachment {
+	out := make([]sandbox.Attachment, len(as))
+	for i, a := range as {
+		out[i] = sandbox.Attachment{Kind: sandbox.Kind(a.Kind), ID: a.ID, Ref: a.Ref, IsDir: a.IsDir}
+	}
+	return out
+}
+
+// receive hands the agent's answers to those who wait for them. What it says is hostile: an unknown number is ignored.
+func (b *box) receive() {
+	for {
+		r, err := b.boot.ReceiveResponse()
+		if err != nil {
+			select {
+			case <-b.done:
+			case <-b.d.client.Done():
+			default:
+				// The agent ended, or it broke the protocol. A frozen process would keep the rest of it for ever.
+				ctx, cancel := context.WithTimeout(context.Background(), changeLimit)
+				defer cancel()
+				if err := b.d.call(ctx, privileged.OpStop, b.ref(), nil); err != nil && !errdefs.IsUnavailable(err) {
+					b.d.log.Error("end sandbox whose agent is gone", "sandbox", b.info.ID, "error", err)
+				}
+			}
+			return
+		}
+		b.mu.Lock()
+		ch := b.pending[r.Seq]
+		delete(b.pending, r.Seq)
+		b.mu.Unlock()
+		if ch != nil {
+			ch <- r
+		}
+	}
+}
+
+func (b *box) ref() *privileged.Ref { return &privileged.Ref{ID: b.info.ID, BootID: b.info.BootID} }
+
+func (b *box) isReady() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ready
+}
+
+// end is called once, when nothing of the sandbox is left.
+func (b *box) end(reason string) {
+	b.mu.Lock()
+	b.reason = reason
+	b.mu.Unlock()
+	close(b.done)
+	if b.boot != nil {
+		_ = b.boot.Close()
+	}
+	_ = b.agent.Close()
+}
+
+// answer waits for the agent's answer to a request.
+func (b *box) answer(ctx context.Context, ch chan bootwire.Response, limit time.Duration) error {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case r := <-ch:
+		if r.Error != "" {
+			return fmt.Errorf("%s: %w", r.Error, errdefs.ErrUnknown)
+		}
+		return nil
+	case <-b.done:
+		return fmt.Errorf("the sandbox ended: %s: %w", b.Reason(), errdefs.ErrUnavailable)
+	case <-t.C:
+		return fmt.Errorf("the agent did not answer within %v: %w", limit, context.DeadlineExceeded)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Info tells of this boot.
+func (b *box) Info() sandbox.Info { return b.info }
+
+// Attachments tells what is attached.
+func (b *box) Attachments() []sandbox.Attachment {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.notes)
+}
+
+// Done is closed when the sandbox has ended.
+func (b *box) Done() <-chan struct{} { return b.done }
+
+// Reason tells why it ended.
+func (b *box) Reason() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.reason
+}
+
+// Dial opens a stream to a port of the agent.
+func (b *box) Dial(ctx context.Context, port uint32) (net.Conn, error) {
+	if err := failpoint.Hit("agent/dial"); err != nil {
+		return nil, err
+	}
+	conn, err := b.dial(ctx, port)
+	if err != nil {
+		return nil, fmt.Errorf("dial port %d of sandbox %s: %w", port, b.info.ID, errors.Join(err, errdefs.ErrUnavailable))
+	}
+	return conn, nil
+}
+
+func (b *box) dial(ctx context.Context, port uint32) (net.Conn, error) {
+	rc, err := b.agent.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var conn net.Conn
+	var derr error
+	if err := rc.Control(func(fd uintptr) {
+		var d net.Dialer
+		conn, derr = d.DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(int(fd)))
+	}); err != nil {
+		return nil, err
+	}
+	if derr != nil {
+		return nil, derr
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetWriteDeadline(deadline) // The write itself fails when this did.
+	}
+	if _, err := conn.Write(binary.BigEndian.AppendUint32(nil, port)); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, conn.SetWriteDeadline(time.Time{})
+}
+
+// Link returns the host's end of a link.
+func (b *box) Link(ctx context.Context, name string) (*sandbox.Link, error) {
+	i := slices.IndexFunc(b.links, func(l privileged.Link) bool { return l.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("sandbox %s has no link %q: %w", b.info.ID, name, errdefs.ErrNotFound)
+	}
+	f, err := b.d.client.Call(ctx, keeper.OpGet, &keeper.Name{Name: privileged.LinkName(b.info.ID, name)}, nil)
+	if err != nil {
+		return nil, err
+	}
+	mtu := b.links[i].MTU
+	if mtu == 0 {
+		mtu = privileged.LinkMTU
+	}
+	return &sandbox.Link{File: f, VnetHeader: privileged.VnetHeader, MTU: mtu}, nil
+}
+
+// Stop ends the sandbox.
+func (b *box) Stop(ctx context.Context, grace time.Duration) error {
+	if grace > 0 {
+		b.shutdown(ctx, grace)
+	}
+	err := b.d.call(ctx, privileged.OpStop, b.ref(), nil)
+	if err != nil {
+		return fmt.Errorf("stop sandbox %s: %w", b.info.ID, err)
+	}
+	select {
+	case <-b.done:
+		return nil
+	case <-b.d.client.Done():
+		return fmt.Errorf("stop sandbox %s: the keeper is gone: %w", b.info.ID, errdefs.ErrUnavailable)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// shutdown asks the agent to end and waits for it. That it does not is what the kill afterwards is for.
+func (b *box) shutdown(ctx context.Context, grace time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	cc, err := grpc.NewClient("passthrough:///agent", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return b.Dial(ctx, guestwire.PortControl) }),
+		grpc.WithIdleTimeout(0))
+	if err != nil {
+		return
+	}
+	defer cc.Close()
+	if _, err := guestv1.NewAgentClient(cc).Shutdown(ctx, &guestv1.ShutdownRequest{}); err != nil && ctx.Err() == nil {
+		b.d.log.Debug("ask agent to end", "sandbox", b.info.ID, "error", err)
+	}
+	// The answer may never arrive; the end of the process does.
+	fd, err := unix.PidfdOpen(b.info.Pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return
+	}
+	_ = unix.Close(fd)
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Runs each fuzz target for a few seconds: FUZZ_SECONDS (default 5), PACKAGES (default ./...).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${FUZZ_SECONDS:-5}
+root=$PWD
+while IFS=: read -r file line; do
+	target=$(sed -nE 's/.*func (Fuzz[A-Za-z0-9_]+)\(.*/\1/p' <<<"$line")
+	package=./$(dirname "$file")
+	echo "fuzz $package $target"
+	build/go.sh test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" "$package"
+done < <(git grep -nE '^func Fuzz[A-Za-z0-9_]+\(' -- '*_test.go' | sed -E 's/^([^:]+):[0-9]+:/\1:/')
+cd "$root"

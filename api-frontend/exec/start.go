@@ -27,7 +27,7 @@ const stdinLimit = 10 * time.Second
 type StartOptions struct {
 	// ConsoleSize is height and width of the terminal, over those of the creation.
 	ConsoleSize *[2]uint
-	// Client is attached; nil starts detached. It is closed before Start returns.
+	// Client is attached; nil starts detached. It has been closed when Start returns without an error.
 	Client join.Stream
 	// Multiplex sends the client stdcopy frames.
 	Multiplex bool

@@ -8,7 +8,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/arca-engine/arca/api-frontend/image/progress"
 	"github.com/arca-engine/arca/api-frontend/image/registry"
 )
 
@@ -17,6 +16,12 @@ type flights struct {
 	mu sync.Mutex
 	m  map[digest.Digest]*flight
 	wg sync.WaitGroup
+}
+
+// sink hears how a layer comes along. It never waits for anybody.
+type sink interface {
+	Step(id, step string)
+	Progress(id, step string, current, total int64)
 }
 
 // flight is one layer on its way. It ends when it is done or when the last who waits for it leaves.
@@ -31,7 +36,7 @@ type flight struct {
 
 	mu struct {
 		sync.Mutex
-		sinks map[*progress.Stream]struct{}
+		sinks map[sink]struct{}
 		step  string
 		moved bool
 		cur   int64
@@ -47,7 +52,7 @@ type layer struct {
 var errNobodyWaits = errors.New("nobody waits for this layer any more")
 
 // fly makes the layer of a blob, or joins whoever makes it already. sess is where its bytes come from.
-func (s *Service) fly(ctx context.Context, sess *registry.Session, blob ocispec.Descriptor, out *progress.Stream) (layer, error) {
+func (s *Service) fly(ctx context.Context, sess *registry.Session, blob ocispec.Descriptor, out sink) (layer, error) {
 	for {
 		f := s.join(sess, blob, out)
 		select {
@@ -67,14 +72,14 @@ func (s *Service) fly(ctx context.Context, sess *registry.Session, blob ocispec.
 	}
 }
 
-func (s *Service) join(sess *registry.Session, blob ocispec.Descriptor, out *progress.Stream) *flight {
+func (s *Service) join(sess *registry.Session, blob ocispec.Descriptor, out sink) *flight {
 	s.flights.mu.Lock()
 	defer s.flights.mu.Unlock()
 	f := s.flights.m[blob.Digest]
 	if f == nil {
 		ctx, cancel := context.WithCancelCause(s.root)
 		f = &flight{blob: blob, cancel: cancel, done: make(chan struct{})}
-		f.mu.sinks = make(map[*progress.Stream]struct{})
+		f.mu.sinks = make(map[sink]struct{})
 		s.flights.m[blob.Digest] = f
 		s.flights.wg.Go(func() {
 			f.layer, f.err = s.makeLayer(ctx, sess, f)
@@ -90,7 +95,7 @@ func (s *Service) join(sess *registry.Session, blob ocispec.Descriptor, out *pro
 	return f
 }
 
-func (s *Service) leave(f *flight, out *progress.Stream) {
+func (s *Service) leave(f *flight, out sink) {
 	f.mu.Lock()
 	delete(f.mu.sinks, out)
 	f.mu.Unlock()
@@ -102,7 +107,7 @@ func (s *Service) leave(f *flight, out *progress.Stream) {
 }
 
 // listen adds a client, which is told at once where the layer is.
-func (f *flight) listen(out *progress.Stream) {
+func (f *flight) listen(out sink) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.mu.sinks[out] = struct{}{}

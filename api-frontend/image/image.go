@@ -29,6 +29,8 @@ type Image struct {
 	RepoDigests []string
 	// Comment and Author are its author's words.
 	Comment, Author string
+	// DockerVersion is what built it, if it says so.
+	DockerVersion string
 	// History tells how the layers were made, oldest first.
 	History []ocispec.History
 	// Parent is the image that this one was committed on; empty for a pulled one.

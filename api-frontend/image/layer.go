@@ -57,6 +57,9 @@ func (s *Service) makeLayer(ctx context.Context, sess *registry.Session, f *flig
 	if _, err := s.content.Stat(f.blob.Digest); err == nil {
 		return s.unpackBlob(ctx, f)
 	}
+	if sess == nil {
+		return layer{}, fmt.Errorf("blob %s: %w", f.blob.Digest, errdefs.ErrNotFound)
+	}
 	if err := s.place(ctx, f); err != nil {
 		return layer{}, err
 	}

@@ -49,3 +49,9 @@ func (p *parsed) blobs() []digest.Digest {
 	}
 	return ds
 }
+
+func (l *leases) held(d digest.Digest) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n[d] > 0
+}

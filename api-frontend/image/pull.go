@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -113,9 +112,7 @@ func (s *Service) fits(ref reference.Named, p *parsed, want *ocispec.Platform) e
 	if want == nil || s.matcher(want).Match(p.config.Platform) {
 		return nil
 	}
-	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf(
-		"image with reference %s was found but does not provide the specified platform (%s)",
-		reference.FamiliarString(ref), formatPlatform(*want)))
+	return notFor(reference.FamiliarString(ref), *want)
 }
 
 // commitPull records the image and its names; newer says whether the name means something else than before.
@@ -128,12 +125,14 @@ func (s *Service) commitPull(ref reference.Named, p *parsed, top registry.Manife
 	if _, ok := ref.(reference.Digested); !ok {
 		add = append(add, ref)
 	}
+	s.gc.Lock()
+	defer s.gc.Unlock()
 	if err := s.putMeta(p); err != nil {
 		return false, err
 	}
 	err = s.db.Update(func(tx *store.Tx) error {
 		newer = false
-		if err := s.putImage(tx, p, time.Time{}); err != nil {
+		if err := s.putImage(tx, p, ""); err != nil {
 			return err
 		}
 		for _, n := range add {
@@ -163,17 +162,6 @@ func (s *Service) putMeta(p *parsed) error {
 		}
 	}
 	return nil
-}
-
-// putImage writes an image's record, unless it is there.
-func (s *Service) putImage(tx *store.Tx, p *parsed, tagged time.Time) error {
-	if _, err := images.Get(tx, p.id()); !errdefs.IsNotFound(err) {
-		return err
-	}
-	return images.Put(tx, p.id(), imageRecord{
-		Manifest: p.desc, Config: p.manifest.Config, Layers: p.manifest.Layers,
-		DiffIDs: p.config.RootFS.DiffIDs, LastTagged: tagged, Added: time.Now().UTC(),
-	})
 }
 
 func tagOf(ref reference.Named) string {

@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/containerd/errdefs"
 )
 
 // Resolve finds an image by name, tag, digest, ID or the beginning of an ID. A platform that the image is not for is
@@ -26,8 +25,7 @@ func (s *Service) Resolve(_ context.Context, ref string, platform *ocispec.Platf
 		return nil, err
 	}
 	if platform != nil && !s.matcher(platform).Match(img.Platform) {
-		return nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf(
-			"image with reference %s was found but does not provide the specified platform (%s)", ref, formatPlatform(*platform)))
+		return nil, notFor(ref, *platform)
 	}
 	return img, nil
 }

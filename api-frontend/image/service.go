@@ -5,6 +5,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -78,8 +79,10 @@ type Service struct {
 	root     context.Context
 	stop     context.CancelCauseFunc
 
-	leases leases
-	// gc is held while content is removed.
+	leases  leases
+	configs sync.Map // Parsed configurations by digest: they never change.
+	pruning atomic.Bool
+	// gc is held while content is removed, and while a record begins to name content.
 	gc sync.Mutex
 }
 

@@ -1,15 +1,12 @@
 package image
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/arca-engine/arca/api-frontend/store"
@@ -23,8 +20,15 @@ type view struct {
 	sizes   map[digest.Digest]int64
 }
 
+func newView() *view {
+	return &view{
+		records: map[string]imageRecord{}, names: map[string][]reference.Named{},
+		byName: map[string]string{}, sizes: map[digest.Digest]int64{},
+	}
+}
+
 func (s *Service) view() (*view, error) {
-	v := &view{records: map[string]imageRecord{}, names: map[string][]reference.Named{}, byName: map[string]string{}, sizes: map[digest.Digest]int64{}}
+	v := newView()
 	err := s.db.View(func(tx *store.Tx) error { return v.load(tx) })
 	if err != nil {
 		return nil, fmt.Errorf("read images: %w", err)
@@ -75,22 +79,16 @@ func (v *view) split(id string) (tags, digests []string) {
 // image reads the whole of an image.
 func (s *Service) image(v *view, id string) (*Image, error) {
 	r := v.records[id]
-	raw, err := s.content.ReadBlob(r.Config.Digest)
+	c, err := s.config(r.Config.Digest)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", id, err)
 	}
-	var c dockerspec.DockerOCIImage
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, fmt.Errorf("image %s: decode config: %w", id, err)
-	}
 	img := &Image{
-		ID: id, Config: c.Config, RootFS: r.DiffIDs, Platform: c.Platform, Author: c.Author, Comment: comment(raw),
-		History: c.History, Parent: r.Parent, LastTagged: r.LastTagged, Manifest: r.Manifest,
+		ID: id, Config: c.Config, RootFS: r.DiffIDs, Platform: c.Platform, Author: c.Author, Comment: c.Comment,
+		DockerVersion: c.DockerVersion, History: c.History, Parent: r.Parent, LastTagged: r.LastTagged, Manifest: r.Manifest,
 	}
 	if c.Created != nil {
 		img.Created = *c.Created
-	} else {
-		img.Created = time.Time{}
 	}
 	img.RepoTags, img.RepoDigests = v.split(id)
 	for i, d := range r.DiffIDs {
@@ -102,16 +100,6 @@ func (s *Service) image(v *view, id string) (*Image, error) {
 		img.Size += l.Size
 	}
 	return img, nil
-}
-
-func comment(config []byte) string {
-	var c struct {
-		Comment string `json:"comment"`
-	}
-	if json.Unmarshal(config, &c) != nil {
-		return "" // The configuration itself decoded: another type of comment is none.
-	}
-	return c.Comment
 }
 
 // find returns the ID for what a client calls an image: name, tag, digest, ID or the beginning of an ID.

@@ -37,6 +37,7 @@ type Stream struct {
 		pending []Line
 		last    map[string]time.Time // By object and step: when its line was queued.
 		closed  bool
+		began   bool
 		failed  error
 	}
 }
@@ -90,6 +91,7 @@ func (s *Stream) put(l Line) {
 			return
 		}
 	}
+	s.mu.began = true
 	s.mu.pending = append(s.mu.pending, l)
 	select {
 	case s.wake <- struct{}{}:
@@ -172,5 +174,7 @@ func (s *Stream) Close() error {
 	default:
 	}
 	<-s.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.mu.failed
 }

@@ -23,6 +23,9 @@ func dockerMounts() []specs.Mount {
 	}
 }
 
+// staysWritable are the mounts that a read-only root leaves as they are.
+var staysWritable = []string{"/proc", "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"}
+
 // defaultMounts are dockerMounts as this container wants them.
 //
 // With an IPC namespace that is joined, /dev/shm is the other container's: the agent puts it in the place of the
@@ -43,11 +46,12 @@ func defaultMounts(c *record.Container) []specs.Mount {
 				continue
 			}
 			m.Options = append(m.Options, "size="+strconv.FormatInt(hc.ShmSize, 10))
-		case m.Destination == "/sys" && hc.Privileged, m.Type == "cgroup" && c.Security.WritableCgroups:
-			m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "ro" })
 		}
-		if hc.ReadonlyRootfs && !hc.Privileged && !slices.Contains([]string{"/proc", "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"}, m.Destination) &&
-			!slices.Contains(m.Options, "ro") {
+		writable := m.Destination == "/sys" && hc.Privileged || m.Type == "cgroup" && c.Security.WritableCgroups
+		switch {
+		case writable:
+			m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "ro" })
+		case hc.ReadonlyRootfs && !slices.Contains(staysWritable, m.Destination) && !slices.Contains(m.Options, "ro"):
 			m.Options = append(m.Options, "ro")
 		}
 		out = append(out, m)

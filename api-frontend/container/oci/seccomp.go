@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -38,18 +39,38 @@ func seccompProfile(c *record.Container, w *World, caps []string) (*specs.LinuxS
 	if w.NoSeccomp {
 		return nil, errors.New("seccomp is not enabled in your kernel, cannot run a custom seccomp profile")
 	}
-	raw := []byte(text)
-	if text == record.SeccompDefault || text == record.SeccompBuiltin {
-		raw = defaultProfile
+	p, err := parsedDefault()
+	if text != record.SeccompDefault && text != record.SeccompBuiltin {
+		p, err = parseProfile([]byte(text))
 	}
+	if err != nil {
+		return nil, err
+	}
+	return resolve(p, w, caps)
+}
+
+var parsedDefault = sync.OnceValues(func() (*seccomp.Seccomp, error) { return parseProfile(defaultProfile) })
+
+// parseProfile decodes a profile and brings the old form of its rules into the new one.
+func parseProfile(raw []byte) (*seccomp.Seccomp, error) {
 	var p seccomp.Seccomp
 	if err := json.Unmarshal(raw, &p); err != nil {
 		return nil, fmt.Errorf("Decoding seccomp profile failed: %w", err) //nolint:staticcheck // Docker's sentence.
 	}
-	return resolve(&p, w, caps)
+	for _, call := range p.Syscalls {
+		if call == nil || call.Name == "" {
+			continue
+		}
+		if len(call.Names) != 0 {
+			return nil, errors.New("both 'name' and 'names' are specified in the seccomp profile, use either 'name' or 'names'")
+		}
+		call.Names = []string{call.Name}
+	}
+	return &p, nil
 }
 
-// resolve keeps the rules of a profile that hold for an architecture, a kernel and capabilities.
+// resolve keeps the rules of a profile that hold for an architecture, a kernel and capabilities. The profile is shared
+// and not changed.
 func resolve(p *seccomp.Seccomp, w *World, caps []string) (*specs.LinuxSeccomp, error) {
 	if p.DefaultAction == "" && len(p.Syscalls) == 0 {
 		return nil, nil
@@ -67,16 +88,7 @@ func resolve(p *seccomp.Seccomp, w *World, caps []string) (*specs.LinuxSeccomp, 
 		}
 	}
 	for _, call := range p.Syscalls {
-		if call == nil {
-			continue
-		}
-		if call.Name != "" {
-			if len(call.Names) != 0 {
-				return nil, errors.New("both 'name' and 'names' are specified in the seccomp profile, use either 'name' or 'names'")
-			}
-			call.Names = []string{call.Name}
-		}
-		if excluded(call.Excludes, arch.name, w, caps) || !included(call.Includes, arch.name, w, caps) {
+		if call == nil || excluded(call.Excludes, arch.name, w, caps) || !included(call.Includes, arch.name, w, caps) {
 			continue
 		}
 		out.Syscalls = append(out.Syscalls, call.LinuxSyscall)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/arca-engine/arca/api-frontend/container/record"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
-	vmhelperv1 "github.com/arca-engine/arca/proto/vmhelper/v1"
 )
 
 // LowerSubdir is where the files of a layer lie within its disk.
@@ -28,26 +27,6 @@ type Refs struct {
 type Share struct {
 	Ref   string
 	IsDir bool
-}
-
-// Attachments sorts the attachments of a sandbox for a container.
-func Attachments(c *record.Container, list []*vmhelperv1.Attachment) Refs {
-	r := Refs{Disks: map[string]string{}, Volumes: map[string]string{}, Shares: map[string]Share{}}
-	for _, a := range list {
-		switch a.GetKind() {
-		case vmhelperv1.Attachment_DISK:
-			r.Disks[a.GetId()] = a.GetRef()
-		case vmhelperv1.Attachment_UPPER:
-			if a.GetId() == c.ID {
-				r.Upper = a.GetRef()
-			}
-		case vmhelperv1.Attachment_VOLUME:
-			r.Volumes[a.GetId()] = a.GetRef()
-		case vmhelperv1.Attachment_SHARE:
-			r.Shares[a.GetId()] = Share{a.GetRef(), a.GetIsDir()}
-		}
-	}
-	return r
 }
 
 // Socket is a bind source that is a unix socket: the agent listens in its place.
@@ -68,23 +47,6 @@ type StartInput struct {
 // ShareTag names the share of the mount of that index; it is unique in a sandbox with several containers.
 func ShareTag(c *record.Container, index int) string {
 	return "b" + strconv.Itoa(index) + "x" + c.ID[:min(24, len(c.ID))]
-}
-
-// Needs lists what a sandbox must have attached for a container. Binds of sockets need nothing.
-func Needs(c *record.Container, in *StartInput) (disks []*vmhelperv1.Disk, uppers, volumes []string, shares []*vmhelperv1.Share) {
-	for _, id := range c.Layers {
-		disks = append(disks, &vmhelperv1.Disk{Id: id})
-	}
-	c.Volumes(func(name string) bool {
-		volumes = append(volumes, in.volume(name))
-		return true
-	})
-	for i, m := range c.Mounts {
-		if _, socket := in.Sockets[m.Destination]; m.Type == mount.TypeBind && !socket {
-			shares = append(shares, &vmhelperv1.Share{Tag: ShareTag(c, i), HostPath: m.Source, ReadOnly: !m.RW, Create: m.CreateSource})
-		}
-	}
-	return disks, []string{c.ID}, volumes, shares
 }
 
 func (in *StartInput) volume(name string) string {
@@ -137,7 +99,7 @@ func guestMount(c *record.Container, i int, in *StartInput) (*guestv1.Mount, err
 		if !ok {
 			return nil, fmt.Errorf("volume %s is not attached", m.Name)
 		}
-		g.Ref, g.Subpath, g.CopyUp = ref, m.Subpath, m.CopyUp && m.Subpath == ""
+		g.Ref, g.Subpath, g.CopyUp = ref, m.Subpath, m.CopyUp
 	case mount.TypeBind:
 		if s, ok := in.Sockets[m.Destination]; ok {
 			g.Kind, g.SocketId, g.SocketUid, g.SocketGid, g.SocketMode = guestv1.Mount_SOCKET, s.ID, s.UID, s.GID, s.Mode

@@ -25,6 +25,8 @@ type Volumes interface {
 	Prepare(ctx context.Context, names ...string) (map[string]volume.Source, error)
 	RemoveUnused(ctx context.Context, names ...string) error
 	Mountpoint(r volume.Record) string
+	Mounted(u volume.Use)
+	Unmounted(name, containerID string)
 }
 
 // CreateOptions are the parameters of POST /containers/create beside its body.

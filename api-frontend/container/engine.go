@@ -105,7 +105,7 @@ type Engine struct {
 
 var errShutdown = errors.New("the engine is shutting down")
 
-// New loads all containers. Attach health and exec with SetHealth and SetExecs, then call Run.
+// New loads all containers. Attach health and exec with UseHealth and UseExecs, then call Run.
 func New(cfg Config) (*Engine, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	e := &Engine{
@@ -125,11 +125,11 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// SetHealth sets the health monitor, before Run.
-func (e *Engine) SetHealth(h Health) { e.health = h }
+// UseHealth sets the health monitor, before Run.
+func (e *Engine) UseHealth(h Health) { e.health = h }
 
-// SetExecs sets the exec service, before Run.
-func (e *Engine) SetExecs(x Execs) { e.execs = x }
+// UseExecs sets the exec service, before Run.
+func (e *Engine) UseExecs(x Execs) { e.execs = x }
 
 // Run follows the sandboxes until ctx ends, then waits for every goroutine of the engine. Containers run on.
 func (e *Engine) Run(ctx context.Context) error {

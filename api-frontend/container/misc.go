@@ -16,6 +16,7 @@ import (
 	"github.com/arca-engine/arca/api-frontend/container/oci"
 	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/filter"
+	"github.com/arca-engine/arca/api-frontend/image"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
@@ -49,6 +50,57 @@ func (e *Engine) Process(rec *record.Container, privileged bool) (*specs.Process
 		return nil, err
 	}
 	return oci.ExecProcess(rec, &container.ExecCreateRequest{Privileged: privileged}, w)
+}
+
+// SetHealth replaces the verdict of a container's health check; a durable one outlives the engine.
+func (e *Engine) SetHealth(id string, h *container.Health, durable bool) error {
+	c, err := e.Get(id)
+	if err != nil {
+		return err
+	}
+	if durable {
+		_, err := e.change(c, func(n *record.Container) error {
+			n.State.Health = h
+			return nil
+		})
+		return err
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	next := c.rec.Load().Clone()
+	next.State.Health = h
+	c.rec.Store(next)
+	return nil
+}
+
+// ImageUsers lists the containers as far as their images are concerned.
+func (e *Engine) ImageUsers() []image.User {
+	records := e.Records()
+	users := make([]image.User, len(records))
+	for i, r := range records {
+		users[i] = image.User{ID: r.ID, ImageID: r.ImageID, ImageRef: r.Config.Image, Running: r.State.IsActive()}
+	}
+	return users
+}
+
+// CountContainers counts containers by state.
+func (e *Engine) CountContainers() (running, paused, stopped int) {
+	for _, r := range e.Records() {
+		switch r.State.Status {
+		case record.Running, record.Restarting:
+			running++
+		case record.Paused:
+			paused++
+		default:
+			stopped++
+		}
+	}
+	return running, paused, stopped
+}
+
+// ContainerUsage renders all containers with their sizes, as the list does.
+func (e *Engine) ContainerUsage(ctx context.Context) (any, error) {
+	return e.List(ctx, ListOptions{All: true, Size: true, Annotations: true})
 }
 
 // Top lists the processes of a running container as ps(1) with these arguments would.
@@ -145,16 +197,8 @@ func (e *Engine) Stats(ctx context.Context, ref string) (container.StatsResponse
 	return s, true, nil
 }
 
-// UpdateRequest is the body of POST /containers/{name}/update.
-type UpdateRequest struct {
-	container.Resources
-	RestartPolicy container.RestartPolicy
-	// KernelMemory is a limit that was removed from the API in 1.42.
-	KernelMemory int64
-}
-
 // Update changes limits and the restart policy, of a running container at once.
-func (e *Engine) Update(ctx context.Context, ref string, req UpdateRequest) (container.UpdateResponse, error) {
+func (e *Engine) Update(ctx context.Context, ref string, req *container.UpdateConfig, version string) (container.UpdateResponse, error) {
 	var answer container.UpdateResponse
 	c, err := e.Get(ref)
 	if err != nil {
@@ -165,7 +209,7 @@ func (e *Engine) Update(ctx context.Context, ref string, req UpdateRequest) (con
 	}
 	defer c.unlock()
 	env := e.environment(ctx)
-	next, warnings, err := normal.Update(c.Record(), &container.UpdateConfig{Resources: req.Resources, RestartPolicy: req.RestartPolicy}, &env, "")
+	next, warnings, err := normal.Update(c.Record(), req, &env, version)
 	if err != nil {
 		return answer, err
 	}

@@ -274,6 +274,9 @@ func (r *run) release(ctx context.Context) {
 	if err := r.e.sandboxes.Release(ctx, r.box, r.c.id); err != nil {
 		r.e.log.Error("release sandbox", "container", r.c.id, "error", err)
 	}
+	for _, name := range volumeNames(r.c.Record()) {
+		r.e.volumes.Unmounted(name, r.c.id)
+	}
 }
 
 // contextOf returns a context that ends with done.

@@ -8,9 +8,11 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
 
 	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
+	"github.com/arca-engine/arca/api-frontend/volume"
 )
 
 // startLimit bounds a start as a whole; the client's leaving does not end it.
@@ -100,6 +102,13 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 	}
 	for _, w := range resp.Warnings {
 		e.log.Warn("start", "container", rec.ID, "warning", w)
+	}
+	for _, m := range rec.Mounts {
+		if m.Type == mount.TypeVolume {
+			e.volumes.Mounted(volume.Use{
+				Name: m.Name, ContainerID: rec.ID, Destination: m.Destination, ReadWrite: m.RW, Propagation: string(m.Propagation),
+			})
+		}
 	}
 	e.publish(events.ActionStart, rec, nil)
 	e.health.Start(c.id)

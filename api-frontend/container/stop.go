@@ -276,6 +276,9 @@ func (e *Engine) freeze(ctx context.Context, ref string, pause bool) error {
 		}
 		return fmt.Errorf("cannot %s container %s: %w", verb, c.id, sandbox.Native(err))
 	}
+	if pause {
+		e.health.Stop(c.id)
+	}
 	rec, err := e.change(c, func(n *record.Container) error {
 		if pause {
 			return n.State.Pause()
@@ -284,6 +287,9 @@ func (e *Engine) freeze(ctx context.Context, ref string, pause bool) error {
 	})
 	if err != nil {
 		return err
+	}
+	if !pause {
+		e.health.Start(c.id)
 	}
 	e.publish(action, rec, nil)
 	return nil

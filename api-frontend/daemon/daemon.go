@@ -1,0 +1,208 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/arca-engine/arca/api-frontend/archive"
+	"github.com/arca-engine/arca/api-frontend/bindsocket"
+	"github.com/arca-engine/arca/api-frontend/config"
+	"github.com/arca-engine/arca/api-frontend/container"
+	"github.com/arca-engine/arca/api-frontend/event"
+	"github.com/arca-engine/arca/api-frontend/exec"
+	"github.com/arca-engine/arca/api-frontend/health"
+	"github.com/arca-engine/arca/api-frontend/image"
+	"github.com/arca-engine/arca/api-frontend/image/registry"
+	"github.com/arca-engine/arca/api-frontend/routes"
+	"github.com/arca-engine/arca/api-frontend/sandbox"
+	"github.com/arca-engine/arca/api-frontend/server"
+	"github.com/arca-engine/arca/api-frontend/store"
+	"github.com/arca-engine/arca/api-frontend/system"
+	"github.com/arca-engine/arca/api-frontend/volume"
+	"github.com/arca-engine/arca/internal/version"
+)
+
+// Options say which instance this is.
+type Options struct {
+	Home   string // absolute.
+	Config *config.Config
+	Log    hclog.Logger
+}
+
+// Daemon is an assembled frontend. Run it once.
+type Daemon struct {
+	o         Options
+	store     *store.Store
+	client    *sandbox.Client
+	sandboxes *sandbox.Manager
+	events    *event.Bus
+	images    *image.Service
+	volumes   *volume.Service
+	engine    *container.Engine
+	execs     *exec.Service
+	health    *health.Service
+	sockets   *bindsocket.Joiner
+	server    *server.Server
+	listeners []net.Listener
+}
+
+// Run serves the API of an instance until ctx ends.
+func Run(ctx context.Context, o Options) (err error) {
+	d := &Daemon{o: o, events: &event.Bus{}}
+	base := filepath.Join(o.Home, "frontend")
+	for _, dir := range []string{base, filepath.Join(base, "images"), filepath.Join(base, "containers")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make directory: %w", err)
+		}
+	}
+	if d.store, err = store.Open(filepath.Join(base, "state.db")); err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := d.store.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("close database: %w", cerr)
+		}
+	}()
+	run := filepath.Join(o.Home, "run")
+	if d.client, err = sandbox.NewClient(filepath.Join(run, "vmhelper", "vmhelper.sock"), filepath.Join(run, "vmhelper", "descriptor.sock")); err != nil {
+		return err
+	}
+	defer d.client.Close()
+	d.sandboxes = sandbox.NewManager(d.client, o.Log.Named("sandbox"))
+	if err := d.assemble(base); err != nil {
+		return err
+	}
+	defer d.images.Close()
+	if d.listeners, err = listen(filepath.Join(run, "arca.sock"), o.Config); err != nil {
+		return err
+	}
+	return d.serve(ctx)
+}
+
+// assemble makes the rooms.
+func (d *Daemon) assemble(base string) (err error) {
+	o, cfg := d.o, d.o.Config
+	users := &lateUsers{}
+	d.images, err = image.New(image.Options{
+		Dir: filepath.Join(base, "images"), Store: d.store, Publisher: d.events, Users: users, Log: o.Log,
+		Registry:  registry.Config{Mirrors: cfg.Mirrors, Insecure: cfg.InsecureRegistries, UserAgent: "arca/" + version.Get().Version},
+		Downloads: cfg.MaxConcurrentDownloads, Uploads: cfg.MaxConcurrentUploads, Attempts: cfg.MaxDownloadAttempts,
+	})
+	if err != nil {
+		return err
+	}
+	d.volumes = volume.New(d.store, d.client, d.events, func() string {
+		if root := d.sandboxes.Info().GetVolumeRoot(); root != "" {
+			return root
+		}
+		return filepath.Join(o.Home, "vmhelper", "volumes")
+	})
+	d.sockets = bindsocket.New(bindsocket.Own{Path: filepath.Join(o.Home, "run", "arca.sock"), Next: d.client})
+	d.engine, err = container.New(container.Config{
+		Store: d.store, Sandboxes: d.sandboxes, Images: imagesFor{d.images}, Volumes: d.volumes, Events: d.events,
+		Dir: filepath.Join(base, "containers"), Sockets: d.sockets, Log: o.Log.Named("container"),
+		Environment: environment(cfg), World: world(cfg), LiveRestore: cfg.LiveRestore,
+	})
+	if err != nil {
+		return err
+	}
+	users.engine = d.engine
+	d.execs = exec.New(containersFor{d.engine}, o.Log.Named("exec"))
+	d.health = health.New(containersFor{d.engine}, d.execs, o.Log.Named("health"))
+	d.engine.UseExecs(d.execs)
+	d.engine.UseHealth(d.health)
+	id, err := system.LoadID(filepath.Join(base, "engine-id"))
+	if err != nil {
+		return err
+	}
+	sys := system.New(system.Options{
+		ID: id, Home: o.Home, Config: func() *config.Config { return cfg },
+		Containers: d.engine, Images: imagesFor{d.images}, ContainerUsage: d.engine, VolumeUsage: d.volumes, Listeners: d.events, Helper: helperFor{d.sandboxes},
+	})
+	table, err := routes.Table(
+		routes.ArchiveRoutes(archive.New(archivesFor{containersFor{d.engine}})),
+		routes.ContainerMiscRoutes(d.engine),
+		routes.ContainerRoutes(d.engine),
+		routes.DistributionRoutes(d.images),
+		routes.EventRoutes(d.events),
+		routes.ExecRoutes(d.execs),
+		routes.ImageRoutes(d.images),
+		routes.LogRoutes(d.engine),
+		routes.SystemRoutes(sys),
+		routes.VolumeRoutes(d.volumes),
+	)
+	if err != nil {
+		return err
+	}
+	d.server, err = server.New(server.Config{Routes: table, EngineVersion: version.Get().Version, Logger: o.Log.Named("api")})
+	return err
+}
+
+// serve runs everything until ctx ends, then ends it in order.
+func (d *Daemon) serve(ctx context.Context) error {
+	work, stopWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopWork(nil)
+	group, failed := errgroup.WithContext(work)
+	serving, stopServing := context.WithCancelCause(work)
+	defer stopServing(nil)
+	group.Go(func() error { return d.engine.Run(work) })
+	group.Go(func() error { d.execs.Sweep(work); return nil })
+	group.Go(func() error { return d.server.Serve(serving, d.listeners...) })
+	d.o.Log.Info("API listens", "socket", d.listeners[0].Addr().String(), "version", version.Get().Version)
+	group.Go(func() error { return d.reconcileVolumes(work) })
+	select {
+	case <-ctx.Done():
+	case <-failed.Done():
+	}
+	d.o.Log.Info("shutting down", "reason", context.Cause(ctx))
+	stopServing(context.Cause(ctx))
+	limit := time.Duration(d.o.Config.ShutdownTimeout) * time.Second
+	stopping, cancel := context.WithTimeout(work, limit+containerStopMargin)
+	d.engine.Shutdown(stopping)
+	cancel()
+	d.health.Close()
+	d.execs.Close()
+	stopWork(context.Cause(ctx))
+	return group.Wait()
+}
+
+// containerStopMargin is what the configured shutdown timeout leaves for the end of the last container.
+const containerStopMargin = 5 * time.Second
+
+// reconcileVolumes brings volumes and their stores together, once vmhelper is there.
+func (d *Daemon) reconcileVolumes(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if d.sandboxes.Ready(ctx) == nil {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	err := d.volumes.Reconcile(ctx, func(id string) bool {
+		_, err := d.engine.RecordOf(id)
+		return err == nil
+	})
+	if err != nil && ctx.Err() == nil {
+		d.o.Log.Error("reconcile volumes", "error", err)
+	}
+	return nil
+}
+
+// lateUsers breaks the circle of images that ask who uses them and containers that need images.
+type lateUsers struct{ engine *container.Engine }
+
+// ImageUsers implements image.Users.
+func (l *lateUsers) ImageUsers() []image.User {
+	if l.engine == nil {
+		return nil
+	}
+	return l.engine.ImageUsers()
+}

@@ -1,0 +1,41 @@
+package daemon
+
+import (
+	"os"
+	"runtime"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/arca-engine/arca/api-frontend/config"
+	"github.com/arca-engine/arca/api-frontend/container/normal"
+	"github.com/arca-engine/arca/api-frontend/container/oci"
+)
+
+// environment is what daemon.json and the machine say of new containers.
+func environment(cfg *config.Config) normal.Environment {
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "localhost"
+	}
+	return normal.Environment{
+		Kernel: normal.FullKernel(cgroupVersion(), runtime.NumCPU()), Hostname: hostname,
+		Defaults: normal.Defaults{
+			LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, ShmSize: int64(cfg.ShmSize),
+			IpcMode: container.IpcMode(cfg.IpcMode), CgroupnsMode: container.CgroupnsMode(cfg.CgroupnsMode),
+			Init: cfg.Init, Ulimits: ulimits(cfg),
+		},
+	}
+}
+
+// world is what OCI specs depend on beside records.
+func world(cfg *config.Config) oci.World {
+	return oci.World{Ulimits: ulimits(cfg), Init: cfg.Init, Devices: devices(), AppArmor: hasAppArmor(), NoSeccomp: false}
+}
+
+func ulimits(cfg *config.Config) map[string]*container.Ulimit {
+	m := make(map[string]*container.Ulimit, len(cfg.Ulimits))
+	for name, u := range cfg.Ulimits {
+		m[name] = u
+	}
+	return m
+}

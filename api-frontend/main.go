@@ -1,0 +1,71 @@
+// Command arca-frontend serves the Docker Engine API of one instance. It needs no privilege.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/pflag"
+
+	"github.com/arca-engine/arca/api-frontend/config"
+	"github.com/arca-engine/arca/api-frontend/daemon"
+	"github.com/arca-engine/arca/internal/version"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "arca-frontend:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := pflag.NewFlagSet("arca-frontend", pflag.ContinueOnError)
+	home := flags.String("home", "", "directory of the instance")
+	showVersion := flags.BoolP("version", "v", false, "print the version and quit")
+	configured := config.Bind(flags, filepath.Join(homeOf(args), "daemon.json"))
+	if err := flags.Parse(args); err != nil {
+		if err == pflag.ErrHelp {
+			return nil
+		}
+		return err
+	}
+	if *showVersion {
+		v := version.Get()
+		fmt.Printf("arca-frontend version %s, build %s\n", v.Version, v.Commit)
+		return nil
+	}
+	if *home == "" || !filepath.IsAbs(*home) {
+		return fmt.Errorf("--home must name the directory of the instance, absolutely: it is %q", *home)
+	}
+	cfg, err := configured.Load()
+	if err != nil {
+		return err
+	}
+	level := hclog.LevelFromString(cfg.LogLevel)
+	if cfg.Debug {
+		level = hclog.Debug
+	}
+	// The engine's working set is small and its garbage short-lived: a tighter collector keeps an idle frontend small.
+	debug.SetGCPercent(50)
+	log := hclog.New(&hclog.LoggerOptions{Name: "arca-frontend", Level: level, Output: os.Stderr})
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return daemon.Run(ctx, daemon.Options{Home: filepath.Clean(*home), Config: cfg, Log: log})
+}
+
+// homeOf finds --home before the flags are parsed: the default of --config-file depends on it.
+func homeOf(args []string) string {
+	probe := pflag.NewFlagSet("", pflag.ContinueOnError)
+	probe.ParseErrorsAllowlist.UnknownFlags = true
+	probe.Usage = func() {}
+	home := probe.String("home", "", "")
+	_ = probe.Parse(args) // What is wrong with the flags is said by the real parse.
+	return *home
+}

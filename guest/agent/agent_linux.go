@@ -13,6 +13,7 @@ import (
 	"github.com/arca-engine/arca/guest/reaper"
 	"github.com/arca-engine/arca/guest/rootfs"
 	"github.com/arca-engine/arca/guest/runtime"
+	"github.com/arca-engine/arca/guest/sockets"
 	"github.com/arca-engine/arca/internal/guestwire"
 	"github.com/arca-engine/arca/internal/keylock"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
@@ -27,6 +28,7 @@ type Agent struct {
 	runtime *runtime.Runtime
 	events  *journal
 	results *results
+	sockets *sockets.Table
 	turns   keylock.Map // by container ID.
 	tasks   sync.WaitGroup
 	ctx     context.Context // of the agent's life: ends at shutdown. Background work alone uses it.
@@ -50,6 +52,7 @@ func New(ctx context.Context, w *initproc.World, r *reaper.Reaper) (*Agent, erro
 		results:    newResults(),
 		containers: map[string]*container{},
 	}
+	a.sockets = sockets.NewTable(a.announce)
 	a.ctx, a.stop = context.WithCancel(ctx)
 	return a, nil
 }

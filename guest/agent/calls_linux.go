@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/arca-engine/arca/guest/rootfs"
+	"github.com/arca-engine/arca/guest/sockets"
+	"github.com/arca-engine/arca/internal/failpoint"
 	"github.com/arca-engine/arca/internal/version"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
@@ -40,7 +43,31 @@ func (a *Agent) Mount(ctx context.Context, req *guestv1.MountRequest) (*guestv1.
 	return &guestv1.MountResponse{}, err
 }
 
-func (a *Agent) mount(req *guestv1.MountRequest) (*rootfs.Root, error) { return a.roots.Mount(req) }
+// mount builds the root of a container and opens its sockets.
+func (a *Agent) mount(req *guestv1.MountRequest) (*rootfs.Root, error) {
+	if err := failpoint.Hit("guest/mount"); err != nil {
+		return nil, err
+	}
+	root, err := a.roots.Mount(req)
+	if err != nil {
+		return nil, err
+	}
+	var list []sockets.Socket
+	for _, m := range root.Mounts {
+		if m.Kind == guestv1.Mount_SOCKET {
+			list = append(list, sockets.Socket{ID: m.SocketID, Path: m.Source, UID: m.SocketUID, GID: m.SocketGID, Mode: m.SocketMode})
+		}
+	}
+	if err := a.sockets.Open(root.ID, list); err != nil {
+		return nil, errors.Join(err, a.roots.Unmount(root.ID))
+	}
+	return root, nil
+}
+
+// announce tells the host that a process has connected to a socket of its container.
+func (a *Agent) announce(container, socket string, token []byte) {
+	a.events.send(&guestv1.Event{Event: &guestv1.Event_SocketConnection{SocketConnection: &guestv1.SocketConnection{ContainerId: container, SocketId: socket, Token: token}}})
+}
 
 // Unmount implements the method of proto/guest/v1.
 func (a *Agent) Unmount(ctx context.Context, req *guestv1.UnmountRequest) (*guestv1.UnmountResponse, error) {
@@ -58,6 +85,7 @@ func (a *Agent) Unmount(ctx context.Context, req *guestv1.UnmountRequest) (*gues
 			return nil, context.Cause(ctx)
 		}
 	}
+	a.sockets.Close(req.ContainerId)
 	return &guestv1.UnmountResponse{}, a.roots.Unmount(req.ContainerId)
 }
 

@@ -23,6 +23,8 @@ type container struct {
 	processes  map[string]*process
 	paused     bool
 	gone       chan struct{} // closed when what its last run left was deleted.
+	stopOOM    func()        // ends the watch and waits for it.
+	saidOOM    bool          // written by the watch alone.
 }
 
 // process is the first process of a container (exec is empty) or an exec.
@@ -76,6 +78,12 @@ func (a *Agent) follow(c *container, p *process, exit <-chan reaper.Exit) {
 	p.exit = &guestv1.Exit{ContainerId: p.container, ExecId: p.exec, Code: uint32(e.Code), ExitedUnixNano: e.Time.UnixNano()}
 	if p.exec == "" {
 		p.exit.OomKilled = a.oomKilled(c)
+		if c.stopOOM != nil {
+			c.stopOOM()
+		}
+		if p.exit.OomKilled && !c.saidOOM {
+			a.sayOOM(c.id)
+		}
 	}
 	a.mu.Lock()
 	close(p.exited)

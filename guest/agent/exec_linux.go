@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/arca-engine/arca/guest/stdio"
+	"github.com/arca-engine/arca/internal/failpoint"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
 
@@ -17,6 +18,9 @@ import (
 func (a *Agent) Exec(ctx context.Context, req *guestv1.ExecRequest) (*guestv1.ExecResponse, error) {
 	if req.ExecId == "" || len(req.ExecId) > 128 {
 		return nil, fmt.Errorf("exec ID %q: %w", req.ExecId, errdefs.ErrInvalidArgument)
+	}
+	if err := failpoint.Hit("guest/exec"); err != nil {
+		return nil, err
 	}
 	turn := req.ContainerId + "/" + req.ExecId
 	if err := a.turns.Lock(ctx, turn); err != nil {

@@ -52,6 +52,7 @@ func (a *Agent) stopAll(ctx context.Context) error {
 		}
 	}
 	for _, id := range a.roots.List() {
+		a.sockets.Close(id)
 		errs = append(errs, a.roots.Unmount(id))
 	}
 	return errors.Join(errs...)

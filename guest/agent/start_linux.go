@@ -13,6 +13,7 @@ import (
 
 	"github.com/arca-engine/arca/guest/rootfs"
 	"github.com/arca-engine/arca/guest/stdio"
+	"github.com/arca-engine/arca/internal/failpoint"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
 
@@ -20,6 +21,9 @@ import (
 func (a *Agent) Start(ctx context.Context, req *guestv1.StartRequest) (*guestv1.StartResponse, error) {
 	if req.Mount == nil {
 		return nil, fmt.Errorf("start: no mount: %w", errdefs.ErrInvalidArgument)
+	}
+	if err := failpoint.Hit("guest/start"); err != nil {
+		return nil, err
 	}
 	id := req.Mount.ContainerId
 	if err := a.turns.Lock(ctx, id); err != nil {
@@ -84,6 +88,7 @@ func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *root
 		}
 	}
 	a.containers[c.id] = c
+	c.stopOOM = a.watchOOM(c)
 	p := a.watchLocked(c, "", pid, exit, streams)
 	return &guestv1.StartResponse{Pid: int32(pid), StartedUnixNano: p.started.UnixNano()}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc/status"
 
+	"github.com/arca-engine/arca/internal/failpoint"
 	"github.com/arca-engine/arca/internal/guestwire"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
@@ -47,6 +48,9 @@ func (a *Agent) serveStream(ctx context.Context, conn net.Conn) {
 
 // openStream checks a request and returns what serves it.
 func (a *Agent) openStream(ctx context.Context, req *guestv1.StreamRequest, conn net.Conn, reply *guestv1.StreamReply) (func() error, error) {
+	if err := failpoint.Hit("guest/stream"); err != nil {
+		return nil, err
+	}
 	switch r := req.Request.(type) {
 	case *guestv1.StreamRequest_Output:
 		p, err := a.process(r.Output.ContainerId, r.Output.ExecId)
@@ -63,6 +67,12 @@ func (a *Agent) openStream(ctx context.Context, req *guestv1.StreamRequest, conn
 			return nil, err
 		}
 		return func() error { return p.streams.Feed(conn) }, nil
+	case *guestv1.StreamRequest_ArchiveGet:
+		return a.archiveGet(r.ArchiveGet, conn, reply)
+	case *guestv1.StreamRequest_ArchivePut:
+		return a.archivePut(r.ArchivePut, conn)
+	case *guestv1.StreamRequest_Socket:
+		return a.sockets.Join(req.Token, r.Socket.ContainerId, conn)
 	default:
 		return nil, fmt.Errorf("stream request %T: %w", req.Request, errdefs.ErrNotImplemented)
 	}

@@ -2,4 +2,4 @@
 // signals on, reaps orphans, and exits as its child does.
 package main
 
-func main() {}
+func main() { run() }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -33,10 +34,11 @@ type disk struct {
 
 // New makes a builder that keeps containers below base and layers below layers.
 func New(base, layers string) (*Builder, error) {
-	for _, d := range []string{base, layers, filepath.Join(layers, "empty")} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, fmt.Errorf("make rootfs builder: %w", err)
-		}
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return nil, fmt.Errorf("make rootfs builder: %w", err)
+	}
+	if err := makeSkeleton(filepath.Join(layers, "s")); err != nil {
+		return nil, fmt.Errorf("make rootfs builder: %w", err)
 	}
 	return &Builder{base: base, layers: layers, roots: map[string]*Root{}, disks: map[string]*disk{}}, nil
 }
@@ -44,11 +46,12 @@ func New(base, layers string) (*Builder, error) {
 // Root is a built root file system.
 type Root struct {
 	ID     string
-	Path   string // of the overlay.
-	Upper  string // the overlay's upper directory.
-	Area   string // a directory on the container's writable disk.
-	Dir    string // the agent's directory for this container, in memory.
-	Lowers []string
+	Path   string   // of the overlay.
+	Upper  string   // the overlay's upper directory.
+	Area   string   // a directory on the container's writable disk.
+	Dir    string   // the agent's directory for this container, in memory.
+	Lowers []string // the image's, base first.
+	Below  []string // what lies under the upper, top first: the image and the skeleton.
 	Mounts []Staged
 	refs   []string
 }
@@ -64,6 +67,9 @@ type Staged struct {
 	RecursiveRO bool
 	Options     []string
 	SocketID    string
+	SocketUID   int
+	SocketGID   int
+	SocketMode  os.FileMode
 }
 
 // Get returns the root of a container that was mounted.
@@ -135,7 +141,11 @@ func (b *Builder) build(r *Root, req *guestv1.MountRequest) error {
 		return err
 	}
 	r.Area, r.Upper = area, filepath.Join(area, "upper")
-	if err := overlay(r, filepath.Join(b.layers, "empty")); err != nil {
+	for _, l := range slices.Backward(r.Lowers) {
+		r.Below = append(r.Below, l)
+	}
+	r.Below = append(r.Below, filepath.Join(b.layers, "s"))
+	if err := overlay(r); err != nil {
 		return err
 	}
 	if err := stageMounts(r, req.Mounts); err != nil {
@@ -241,7 +251,7 @@ func directory(ref string) (string, error) {
 }
 
 // overlay mounts the layers of r at its path.
-func overlay(r *Root, empty string) error {
+func overlay(r *Root) error {
 	work := filepath.Join(r.Area, "work")
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return err
@@ -253,19 +263,12 @@ func overlay(r *Root, empty string) error {
 	} else if !os.IsExist(err) {
 		return err
 	}
-	lowers := make([]string, 0, len(r.Lowers))
-	for i := len(r.Lowers) - 1; i >= 0; i-- {
-		lowers = append(lowers, r.Lowers[i])
-	}
-	if len(lowers) == 0 {
-		lowers = append(lowers, empty)
-	}
-	options := "index=off,lowerdir=" + strings.Join(lowers, ":") + ",upperdir=" + r.Upper + ",workdir=" + work
+	options := "index=off,lowerdir=" + strings.Join(r.Below, ":") + ",upperdir=" + r.Upper + ",workdir=" + work
 	if len(options) >= os.Getpagesize() {
-		return fmt.Errorf("%d layers are too many for one overlay: %w", len(lowers), errdefs.ErrInvalidArgument)
+		return fmt.Errorf("%d layers are too many for one overlay: %w", len(r.Lowers), errdefs.ErrInvalidArgument)
 	}
 	if err := unix.Mount("overlay", r.Path, "overlay", 0, options); err != nil {
-		return fmt.Errorf("mount overlay of %d layers: %w", len(lowers), err)
+		return fmt.Errorf("mount overlay of %d layers: %w", len(r.Lowers), err)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ func stageMounts(r *Root, mounts []*guestv1.Mount) error {
 			s.IsDir = true
 		case guestv1.Mount_SOCKET:
 			s.Source, s.SocketID = point, m.SocketId
+			s.SocketUID, s.SocketGID, s.SocketMode = int(m.SocketUid), int(m.SocketGid), os.FileMode(m.SocketMode).Perm()
 		default:
 			err = fmt.Errorf("kind %d: %w", m.Kind, errdefs.ErrInvalidArgument)
 		}

@@ -3083,6 +3083,8 @@ type ArchivePutStream struct {
 	Path                 string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	NoOverwriteDirNonDir bool                   `protobuf:"varint,3,opt,name=no_overwrite_dir_non_dir,json=noOverwriteDirNonDir,proto3" json:"no_overwrite_dir_non_dir,omitempty"`
 	CopyUidGid           bool                   `protobuf:"varint,4,opt,name=copy_uid_gid,json=copyUidGid,proto3" json:"copy_uid_gid,omitempty"`
+	User                 string                 `protobuf:"bytes,5,opt,name=user,proto3" json:"user,omitempty"`                          // with copy_uid_gid: who owns what is unpacked; resolved as StartRequest.user.
+	ReadOnly             bool                   `protobuf:"varint,6,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"` // the container's root is read-only, though it may never have been started.
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -3141,6 +3143,20 @@ func (x *ArchivePutStream) GetNoOverwriteDirNonDir() bool {
 func (x *ArchivePutStream) GetCopyUidGid() bool {
 	if x != nil {
 		return x.CopyUidGid
+	}
+	return false
+}
+
+func (x *ArchivePutStream) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *ArchivePutStream) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
 	}
 	return false
 }
@@ -3499,13 +3515,15 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\aexec_id\x18\x02 \x01(\tR\x06execId\"I\n" +
 	"\x10ArchiveGetStream\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"\xa3\x01\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\xd4\x01\n" +
 	"\x10ArchivePutStream\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x126\n" +
 	"\x18no_overwrite_dir_non_dir\x18\x03 \x01(\bR\x14noOverwriteDirNonDir\x12 \n" +
 	"\fcopy_uid_gid\x18\x04 \x01(\bR\n" +
-	"copyUidGid\"1\n" +
+	"copyUidGid\x12\x12\n" +
+	"\x04user\x18\x05 \x01(\tR\x04user\x12\x1b\n" +
+	"\tread_only\x18\x06 \x01(\bR\breadOnly\"1\n" +
 	"\fSocketStream\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId2\xa5\n" +
 	"\n" +

@@ -484,3 +484,8 @@ func TestRunsAreToldApart(t *testing.T) {
 		must(t, l.Close())
 	}
 }
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

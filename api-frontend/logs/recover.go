@@ -17,7 +17,9 @@ func (l *Log) open() error {
 	if err := os.Remove(l.path + gzipSuffix + tempSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove unfinished log file: %w", err)
 	}
-	l.findAges()
+	if err := l.findAges(); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o640)
 	if err != nil {
 		return fmt.Errorf("open log file: %w", err)

@@ -118,16 +118,3 @@ func (r *ring) before(seq uint64) mark {
 	i := sort.Search(len(r.marks), func(i int) bool { return r.marks[i].seq > seq })
 	return r.marks[max(i-1, 0)]
 }
-
-// covers tells whether everything of s from offset on, up to live, is in the ring.
-func (r *ring) covers(s guestwire.Stream, offset, live uint64) bool {
-	for _, sp := range r.spans {
-		if sp.stream == s {
-			if sp.seq < r.tail {
-				return offset >= sp.offset+(r.tail-sp.seq)
-			}
-			return offset >= sp.offset
-		}
-	}
-	return offset >= live
-}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // segment is one file of the log, named by its generation: each rotation begins the next one. Its descriptor is
@@ -76,18 +78,20 @@ func (l *Log) shift() error {
 	return nil
 }
 
-// findAges learns how many rotated files there are.
-func (l *Log) findAges() {
-	l.ages = 0
-	for age := int64(1); age < int64(l.set.maxFile); age++ {
-		if !exists(l.name(age)) && !exists(l.name(age)+gzipSuffix) && age > 1 {
-			break
-		}
-		l.ages = age
+// findAges learns how old the oldest rotated file is. A crash in the middle of a rotation may have left a gap.
+func (l *Log) findAges() error {
+	entries, err := os.ReadDir(filepath.Dir(l.path))
+	if err != nil {
+		return fmt.Errorf("list log files: %w", err)
 	}
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
+	l.ages = 0
+	prefix := filepath.Base(l.path) + "."
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), gzipSuffix), prefix)
+		age, err := strconv.ParseInt(number, 10, 64)
+		if ok && err == nil && age > l.ages && age < int64(l.set.maxFile) {
+			l.ages = age
+		}
+	}
+	return nil
 }

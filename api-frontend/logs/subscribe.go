@@ -130,6 +130,9 @@ func (s *Subscription) Copy(ctx context.Context, w io.Writer) error {
 			if err := e.flush(); err != nil {
 				return err
 			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			continue
 		}
 		if done {
@@ -279,14 +282,13 @@ func (s *Subscription) rejoin(e *emitter) bool {
 		return false
 	}
 	if s.run != nil {
-		s.seq = s.run.ring.head
+		s.seq = s.run.ring.head // what it holds is in the file or pending.
 		if !s.run.ended {
 			for _, t := range []guestwire.Stream{guestwire.Stdout, guestwire.Stderr} {
 				if from := s.off[t] - *l.written.offset(t); from < uint64(len(l.pending[t])) {
 					s.emit(e, t, s.off[t], l.pending[t][from:])
 				}
 			}
-			s.seq = s.run.ring.tail
 		}
 	}
 	s.behind, s.past = false, false

@@ -7,18 +7,11 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/arca-engine/arca/api-frontend/container/normal"
 	"github.com/arca-engine/arca/api-frontend/container/record"
 )
 
 // DefaultPath is the PATH of a process whose image and client say nothing.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-// defaultCapabilities are Docker's 14.
-var defaultCapabilities = []string{
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",
-	"CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
-}
 
 func containerProcess(c *record.Container, w *World) (*specs.Process, error) {
 	p, err := process(c, w)
@@ -45,7 +38,7 @@ func ExecProcess(c *record.Container, e *container.ExecCreateRequest, w *World) 
 		return nil, err
 	}
 	if e.Privileged {
-		p.Capabilities = capabilities(normal.AllCapabilities)
+		p.Capabilities = capabilities(w.available())
 	}
 	p.Args = slices.Clone(e.Cmd)
 	p.Env = replaceOrAppend(environment(c, w, e.Tty, c.Config.Env), e.Env)
@@ -74,7 +67,7 @@ func ExecUser(c *record.Container, e *container.ExecCreateRequest) string {
 // process is what the container's first process and its execs have in common.
 func process(c *record.Container, w *World) (*specs.Process, error) {
 	hc := c.HostConfig
-	caps, err := tweak(hc.CapAdd, hc.CapDrop, hc.Privileged)
+	caps, err := w.tweak(hc.CapAdd, hc.CapDrop, hc.Privileged)
 	if err != nil {
 		return nil, err
 	}
@@ -89,45 +82,6 @@ func process(c *record.Container, w *World) (*specs.Process, error) {
 		p.ApparmorProfile = c.Security.AppArmor
 	}
 	return p, nil
-}
-
-func capabilities(caps []string) *specs.LinuxCapabilities {
-	return &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
-}
-
-// tweak is moby's TweakCapabilities.
-func tweak(add, drop []string, privileged bool) ([]string, error) {
-	if privileged {
-		return slices.Clone(normal.AllCapabilities), nil
-	}
-	add, err := normal.Capabilities(add)
-	if err != nil {
-		return nil, err
-	}
-	drop, err = normal.Capabilities(drop)
-	if err != nil {
-		return nil, err
-	}
-	base := defaultCapabilities
-	switch {
-	case slices.Contains(add, normal.AllOfThem):
-		base, add = normal.AllCapabilities, nil
-	case slices.Contains(drop, normal.AllOfThem):
-		return compact(add), nil
-	}
-	kept := slices.DeleteFunc(slices.Clone(base), func(c string) bool { return slices.Contains(drop, c) })
-	return compact(append(kept, add...)), nil
-}
-
-// compact drops what stands twice, in place.
-func compact(list []string) []string {
-	out := []string{}
-	for _, s := range list {
-		if !slices.Contains(out, s) {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // environment is Docker's, overridden by the container's.

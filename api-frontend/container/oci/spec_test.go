@@ -100,7 +100,7 @@ func TestGoldenSpecs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := made(t, tc.body)
-			tc.w.Architecture = "amd64"
+			tc.w.Architecture, tc.w.Capabilities = "amd64", normal.AllCapabilities
 			s, err := Spec(c, &tc.w)
 			if err != nil {
 				t.Fatal(err)
@@ -206,9 +206,29 @@ func TestTweak(t *testing.T) {
 		{nil, []string{"ALL"}, true, normal.AllCapabilities},
 		{[]string{"SYS_TIME"}, nil, false, append(slices.Clone(defaultCapabilities), "CAP_SYS_TIME")},
 	} {
-		got, err := tweak(tc.add, tc.drop, tc.privileged)
+		got, err := (&World{Capabilities: normal.AllCapabilities}).tweak(tc.add, tc.drop, tc.privileged)
 		if d := cmp.Diff(tc.want, got); d != "" || err != nil {
 			t.Errorf("+%v -%v: %v %s", tc.add, tc.drop, err, d)
+		}
+	}
+}
+
+func TestUnavailableCapabilities(t *testing.T) {
+	w := &World{Capabilities: []string{"CAP_CHOWN", "CAP_KILL", "CAP_SYS_TIME"}}
+	for _, tc := range []struct {
+		add  []string
+		priv bool
+		want string
+	}{
+		{nil, false, "[CAP_CHOWN CAP_KILL]"},
+		{[]string{"sys_time"}, false, "[CAP_CHOWN CAP_KILL CAP_SYS_TIME]"},
+		{[]string{"ALL"}, false, "[CAP_CHOWN CAP_KILL CAP_SYS_TIME]"},
+		{nil, true, "[CAP_CHOWN CAP_KILL CAP_SYS_TIME]"},
+		{[]string{"SYS_RESOURCE"}, false, `capability not supported by your kernel or not available in the current environment: "CAP_SYS_RESOURCE"`},
+	} {
+		caps, err := w.tweak(tc.add, nil, tc.priv)
+		if got := fmt.Sprint(caps); err == nil && got != tc.want || err != nil && err.Error() != tc.want {
+			t.Errorf("+%v: %v %v", tc.add, caps, err)
 		}
 	}
 }
@@ -223,7 +243,7 @@ func TestExecProcess(t *testing.T) {
 		t.Errorf("%+v %s", p, d)
 	}
 	size := [2]uint{3, 4}
-	p, err = ExecProcess(c, &types.ExecCreateRequest{Cmd: []string{"ls"}, Tty: true, ConsoleSize: &size, WorkingDir: "/q", Privileged: true}, &World{})
+	p, err = ExecProcess(c, &types.ExecCreateRequest{Cmd: []string{"ls"}, Tty: true, ConsoleSize: &size, WorkingDir: "/q", Privileged: true}, &World{Capabilities: normal.AllCapabilities})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,9 @@ type World struct {
 	// AppArmor and NoSeccomp tell what the sandbox's kernel has.
 	AppArmor  bool
 	NoSeccomp bool
+	// Capabilities are all that a container can have; nil: those of this machine. A driver whose sandboxes have kernels
+	// of their own says normal.AllCapabilities.
+	Capabilities []string
 	// MaskedPaths are masked in default containers beside Docker's own (thermal_throttle of each CPU that has it).
 	MaskedPaths []string
 	// Ulimits and Init are daemon.json's.

@@ -24,10 +24,20 @@ func newRequest(fc *fasthttp.RequestCtx, id string) *Request {
 		method:  string(fc.Method()),
 		path:    string(fc.Path()),
 		header:  func(key string) string { return string(h.Peek(key)) },
-		length:  int64(max(h.ContentLength(), -1)),
+		length:  bodyLength(h),
 		remote:  fc.RemoteAddr(),
 		upgrade: len(h.Peek("Upgrade")) > 0,
 	}
+}
+
+// bodyLength is -1 for a chunked body, and 0 when the request says nothing of a body.
+func bodyLength(h *fasthttp.RequestHeader) int64 {
+	const unsaid = -2
+	n := h.ContentLength()
+	if n <= unsaid {
+		return 0
+	}
+	return int64(n)
 }
 
 // bodyReader gives the body as it comes. fasthttp takes the end of the connection for the end of the body; a body of

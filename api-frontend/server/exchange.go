@@ -27,7 +27,9 @@ type exchange struct {
 	cancel context.CancelCauseFunc
 	start  time.Time
 	onEnd  func()
-	once   sync.Once
+	// interrupted says that the context ended before the answer did.
+	interrupted bool
+	once        sync.Once
 }
 
 // handle answers one request; fasthttp calls it.
@@ -39,9 +41,12 @@ func (s *Server) handle(fc *fasthttp.RequestCtx) {
 	}
 	x := &exchange{server: s, fc: fc, peer: peer, start: time.Now()}
 	x.ctx, x.cancel = context.WithCancelCause(s.base)
-	peer.begin(x.cancel)
 	s.calls.Add(1)
 	x.req = newRequest(fc, strconv.FormatUint(s.counter.Add(1), 10))
+	if x.req.upgrade {
+		peer.hijack()
+	}
+	peer.begin(x.cancel)
 	x.commonHeaders()
 
 	asked, rest := splitVersion(x.req.path)
@@ -138,8 +143,11 @@ func (x *exchange) fail(err error, asked string) {
 	if status == http.StatusRequestEntityTooLarge {
 		x.drain()
 	}
-	if errors.Is(context.Cause(x.ctx), ErrClientLeft) && x.ctx.Err() != nil {
+	switch cause := context.Cause(x.ctx); {
+	case errors.Is(cause, ErrClientLeft):
 		status = statusClientLeft
+	case errors.Is(cause, ErrStopping):
+		status = http.StatusServiceUnavailable
 	}
 	switch {
 	case status == http.StatusNotModified:
@@ -175,6 +183,7 @@ func errorBody(err error) []byte {
 func (x *exchange) finish(status int, err error) {
 	x.once.Do(func() {
 		x.peer.finish()
+		x.interrupted = x.ctx.Err() != nil || x.server.streams.Err() != nil
 		x.cancel(nil)
 		if x.onEnd != nil {
 			x.onEnd()
@@ -200,17 +209,20 @@ func (s *Server) panicked(r *Request, v any) error {
 	return statusError{http.StatusInternalServerError, fmt.Sprintf("internal error: request %s failed", r.id)}
 }
 
+// record writes the request's line. What failed by the client's leaving or the server's stop is nobody's fault.
 func (s *Server) record(x *exchange, status int, err error) {
-	if status < http.StatusInternalServerError && !s.log.IsDebug() {
+	innocent := err == nil || status < http.StatusInternalServerError && status >= http.StatusMultipleChoices ||
+		errors.Is(err, ErrClientLeft) || errors.Is(err, ErrStopping) || x.interrupted
+	if innocent && !s.log.IsDebug() {
 		return
 	}
 	args := []any{"id", x.req.id, "method", x.req.method, "path", x.req.path, "status", status, "took", time.Since(x.start)}
 	if err != nil {
 		args = append(args, "error", err)
 	}
-	if status >= http.StatusInternalServerError {
-		s.log.Error("request failed", args...)
+	if innocent {
+		s.log.Debug("request", args...)
 		return
 	}
-	s.log.Debug("request", args...)
+	s.log.Error("request failed", args...)
 }

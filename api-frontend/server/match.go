@@ -2,6 +2,8 @@ package server
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fasthttp/router"
@@ -10,14 +12,14 @@ import (
 
 // matcher finds the route of a path. fasthttp/router does it wherever it can; it cannot match "{name:*}" before the end
 // of a path, so routes with a name of many segments in their middle are registered there behind one catch-all of their
-// first segment, and told apart by their suffix.
+// prefix, and told apart by their suffix. Variables are registered by their position, so that routes may name them
+// differently.
 type matcher struct {
 	router *router.Router
-	// found carries the entry out of the router's tree: the router's handlers are never run as handlers.
-	entries map[string]*tail
+	tails  map[string]*tail
 }
 
-// tail holds the routes of one method and one first segment that have "{name:*}" in them.
+// tail holds the routes of one method and one prefix that have "{name:*}" behind it, the longest suffix first.
 type tail struct {
 	routes []*deepRoute
 }
@@ -28,65 +30,97 @@ type deepRoute struct {
 	name           string
 }
 
-// match is what a lookup leaves in the request's user values.
-type match struct {
+// hit is what a handler in the router's tree leaves in the request's user values; it is never more than a pointer.
+type hit struct {
 	route *Route
-	deep  *tail
+	names []string
+	tail  *tail
 }
 
-const (
-	matchKey = "\x00match"
-	deepVar  = "\x00rest"
-)
+const hitKey = "\x00hit"
 
 func newMatcher(routes []Route) (*matcher, error) {
-	m := &matcher{router: router.New(), entries: map[string]*tail{}}
+	m := &matcher{router: router.New(), tails: map[string]*tail{}}
 	seen := map[string]bool{}
 	for i := range routes {
 		route := &routes[i]
-		key := route.Method + " " + route.Path
-		if seen[key] {
-			return nil, fmt.Errorf("route %s is there twice", key)
+		if err := m.add(route, seen); err != nil {
+			return nil, fmt.Errorf("route %s %s: %w", route.Method, route.Path, err)
 		}
-		seen[key] = true
-		if strings.Contains(route.Path, ":*}") {
-			if err := m.addDeep(route); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		m.router.Handle(route.Method, route.Path, found(match{route: route}))
 	}
 	return m, nil
 }
 
-func found(hit match) fasthttp.RequestHandler {
-	return func(fc *fasthttp.RequestCtx) { fc.SetUserValue(matchKey, hit) }
+func (m *matcher) add(route *Route, seen map[string]bool) error {
+	names, pattern, err := parsePath(route.Path)
+	if err != nil {
+		return err
+	}
+	key := route.Method + " " + pattern
+	if seen[key] {
+		return fmt.Errorf("there is such a route already")
+	}
+	seen[key] = true
+	if strings.Contains(route.Path, ":*}") {
+		m.addDeep(route)
+		return nil
+	}
+	m.router.Handle(route.Method, pattern, leave(&hit{route: route, names: names}))
+	return nil
+}
+
+// parsePath checks a path; it gives its variables' names, and the path with their positions instead.
+func parsePath(path string) (names []string, pattern string, err error) {
+	if !strings.HasPrefix(path, "/") {
+		return nil, "", fmt.Errorf("the path must begin with a slash")
+	}
+	segments := strings.Split(path, "/")
+	many := false
+	for i, segment := range segments {
+		inner, isVariable := strings.CutPrefix(segment, "{")
+		if !isVariable {
+			if strings.ContainsAny(segment, "{}") {
+				return nil, "", fmt.Errorf("a variable must be a whole segment")
+			}
+			continue
+		}
+		name, ok := strings.CutSuffix(inner, "}")
+		name, deep := strings.CutSuffix(name, ":*")
+		if !ok || name == "" || strings.ContainsAny(name, "{}:?*") {
+			return nil, "", fmt.Errorf("%s is not a variable", segment)
+		}
+		segments[i] = "{" + strconv.Itoa(len(names)) + "}"
+		names = append(names, name)
+		many = many || deep
+	}
+	if many && len(names) > 1 {
+		return nil, "", fmt.Errorf("{name:*} must be the only variable")
+	}
+	return names, strings.Join(segments, "/"), nil
+}
+
+func leave(h *hit) fasthttp.RequestHandler {
+	return func(fc *fasthttp.RequestCtx) { fc.SetUserValue(hitKey, h) }
 }
 
 // addDeep registers a route with "{name:*}" in it.
-func (m *matcher) addDeep(route *Route) error {
-	open := strings.IndexByte(route.Path, '{')
-	end := strings.IndexByte(route.Path, '}')
-	name, ok := strings.CutSuffix(route.Path[open+1:end], ":*")
-	if !ok || strings.ContainsAny(route.Path[end+1:], "{}") {
-		return fmt.Errorf("route %s %s: {name:*} must be the only variable", route.Method, route.Path)
-	}
-	deep := &deepRoute{route: route, prefix: route.Path[:open], suffix: route.Path[end+1:], name: name}
+func (m *matcher) addDeep(route *Route) {
+	open, end := strings.IndexByte(route.Path, '{'), strings.IndexByte(route.Path, '}')
+	deep := &deepRoute{route: route, prefix: route.Path[:open], suffix: route.Path[end+1:],
+		name: strings.TrimSuffix(route.Path[open+1:end], ":*")}
 	key := route.Method + " " + deep.prefix
-	group := m.entries[key]
+	group := m.tails[key]
 	if group == nil {
 		group = &tail{}
-		m.entries[key] = group
-		m.router.Handle(route.Method, deep.prefix+"{"+deepVar+":*}", found(match{deep: group}))
+		m.tails[key] = group
+		m.router.Handle(route.Method, deep.prefix+"{rest:*}", leave(&hit{tail: group}))
 	}
 	// The longest suffix is tried first, so that "/images/{name:*}" does not hide "/images/{name:*}/json".
-	at := 0
-	for at < len(group.routes) && len(group.routes[at].suffix) >= len(deep.suffix) {
-		at++
+	at := slices.IndexFunc(group.routes, func(r *deepRoute) bool { return len(r.suffix) < len(deep.suffix) })
+	if at < 0 {
+		at = len(group.routes)
 	}
-	group.routes = append(group.routes[:at], append([]*deepRoute{deep}, group.routes[at:]...)...)
-	return nil
+	group.routes = slices.Insert(group.routes, at, deep)
 }
 
 // find returns the route of an unversioned path and what its variables matched.
@@ -96,29 +130,26 @@ func (m *matcher) find(fc *fasthttp.RequestCtx, method, path string) (*Route, []
 		return nil, nil
 	}
 	handler(fc)
-	hit, _ := fc.UserValue(matchKey).(match)
-	if hit.deep != nil {
-		return hit.deep.find(path)
+	h, _ := fc.UserValue(hitKey).(*hit)
+	switch {
+	case h == nil:
+		return nil, nil
+	case h.tail != nil:
+		return h.tail.find(path)
 	}
-	return hit.route, variables(fc)
-}
-
-func variables(fc *fasthttp.RequestCtx) []pathVar {
 	var vars []pathVar
-	fc.VisitUserValuesAll(func(k, v any) {
-		name, ok := k.(string)
-		value, isString := v.(string)
-		if ok && isString && name[0] != 0 {
-			vars = append(vars, pathVar{name, value})
-		}
-	})
-	return vars
+	for i, name := range h.names {
+		value, _ := fc.UserValue(strconv.Itoa(i)).(string)
+		vars = append(vars, pathVar{name, value})
+	}
+	return h.route, vars
 }
 
 func (t *tail) find(path string) (*Route, []pathVar) {
 	for _, deep := range t.routes {
-		rest := path[len(deep.prefix):]
-		if name, ok := strings.CutSuffix(rest, deep.suffix); ok && name != "" && !strings.HasSuffix(name, "/") {
+		rest, below := strings.CutPrefix(path, deep.prefix)
+		name, ok := strings.CutSuffix(rest, deep.suffix)
+		if below && ok && name != "" && !strings.HasSuffix(name, "/") {
 			return deep.route, []pathVar{{deep.name, name}}
 		}
 	}

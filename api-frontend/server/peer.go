@@ -25,7 +25,7 @@ type peerConn struct {
 func (c *peerConn) begin(cancel context.CancelCauseFunc) {
 	c.mu.Lock()
 	c.cancel = cancel
-	gone := c.gone || c.halfGone
+	gone := c.gone || c.halfGone && !c.hijacked
 	c.mu.Unlock()
 	if gone {
 		cancel(ErrClientLeft)

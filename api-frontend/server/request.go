@@ -8,7 +8,8 @@ import (
 )
 
 // Request is one request, decoded as far as every handler needs it. It is valid until its handler and the stream or
-// hijack function that the handler returned have ended, and is safe for reading by several goroutines, Body excepted.
+// hijack function that the handler returned have ended. Its methods may be called by several goroutines at once, except
+// Header and Body.
 type Request struct {
 	id      string
 	method  string

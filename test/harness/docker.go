@@ -48,10 +48,10 @@ func (i *Instance) DockerInput(t testing.TB, input string, args ...string) *Resu
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), CommandTimeout)
 	defer cancel()
-	return run(t, ctx, i.Command(ctx, args...), input)
+	return run(ctx, t, i.Command(ctx, args...), input)
 }
 
-func run(t testing.TB, ctx context.Context, cmd *exec.Cmd, input string) *Result {
+func run(ctx context.Context, t testing.TB, cmd *exec.Cmd, input string) *Result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr

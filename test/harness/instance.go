@@ -22,6 +22,7 @@ type Instance struct {
 	Config string // DOCKER_CONFIG of the CLI, empty of the user's own
 	Mirror string // the registry's URL
 	flags  []string
+	level  string
 	server *http.Server
 }
 
@@ -31,8 +32,10 @@ type Options struct {
 	Flags []string
 	// Images are made and served; all when empty.
 	Images []string
-	// Config is the instance's daemon.json; none when empty.
+	// DaemonJSON is the instance's daemon.json; none when empty.
 	DaemonJSON string
+	// Quiet keeps the daemons' logs at level info.
+	Quiet bool
 }
 
 // Root is the top of the repository.
@@ -74,7 +77,10 @@ func Start(ctx context.Context, o Options) (*Instance, error) {
 	if err := os.Chmod(base, 0o755); err != nil { //nolint:gosec // the frontend's uid must enter it
 		return nil, err
 	}
-	i := &Instance{Home: filepath.Join(base, "h"), Config: filepath.Join(base, "docker"), flags: o.Flags}
+	i := &Instance{Home: filepath.Join(base, "h"), Config: filepath.Join(base, "docker"), flags: o.Flags, level: "debug"}
+	if o.Quiet {
+		i.level = "info"
+	}
 	if err := errors.Join(os.MkdirAll(i.Config, 0o755), os.MkdirAll(i.Home, 0o755)); err != nil {
 		return nil, err
 	}
@@ -131,7 +137,7 @@ func (i *Instance) Arca(ctx context.Context, args ...string) (string, error) {
 
 // Up starts the instance, or finds it running.
 func (i *Instance) Up(ctx context.Context) error {
-	args := append([]string{"up", "--registry-mirror", i.Mirror, "--log-level", "debug"}, i.flags...)
+	args := append([]string{"up", "--registry-mirror", i.Mirror, "--log-level", i.level}, i.flags...)
 	_, err := i.Arca(ctx, args...)
 	return err
 }

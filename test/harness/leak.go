@@ -38,23 +38,22 @@ func (i *Instance) Take(t testing.TB) Snapshot {
 	tree := i.tree(t)
 	s.Processes = len(tree)
 	for _, job := range []string{"frontend", "vmhelper"} {
-		if pid := i.Daemon(t, job); pid > 0 {
+		if pid := i.DaemonPID(job); pid > 0 {
 			s.Descriptors[job] = countEntries(fmt.Sprintf("/proc/%d/fd", pid))
 		}
 	}
 	return s
 }
 
-// Daemon tells the pid of a daemon of the instance; 0 when it does not run.
-func (i *Instance) Daemon(t testing.TB, job string) int {
-	t.Helper()
+// DaemonPID tells the pid of a daemon of the instance; 0 when it does not run.
+func (i *Instance) DaemonPID(job string) int {
 	b, err := os.ReadFile(filepath.Join(i.Home, "run", job+".pid"))
 	if err != nil {
 		return 0
 	}
 	var state struct{ Daemon struct{ PID int } }
 	if err := json.Unmarshal(b, &state); err != nil {
-		t.Fatalf("%s.pid: %v", job, err)
+		return 0
 	}
 	return state.Daemon.PID
 }
@@ -95,8 +94,7 @@ func (i *Instance) tree(t testing.TB) []int {
 	mine := map[int]bool{}
 	for _, pid := range pids(t) {
 		parents[pid] = parentOf(pid)
-		if cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil &&
-			strings.Contains(string(cmdline), i.Home) && strings.HasPrefix(string(cmdline), "arca") || strings.Contains(string(cmdline), "/arca\x00supervise\x00") && strings.Contains(string(cmdline), i.Home) {
+		if cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && i.owns(string(cmdline)) {
 			mine[pid] = true
 		}
 	}
@@ -110,6 +108,12 @@ func (i *Instance) tree(t testing.TB) []int {
 		}
 	}
 	return all
+}
+
+// owns tells whether a command line is a daemon's or a supervisor's of this instance.
+func (i *Instance) owns(cmdline string) bool {
+	program, _, _ := strings.Cut(cmdline, "\x00")
+	return strings.HasPrefix(filepath.Base(program), "arca") && strings.Contains(cmdline, i.Home)
 }
 
 func parentOf(pid int) int {

@@ -85,12 +85,13 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// refuseBrowser refuses what looks like a browser's request: one with an origin, or over TCP one for a foreign name.
-func (s *Server) refuseBrowser(fc *fasthttp.RequestCtx) error {
+// refuseBrowser refuses what looks like a browser's request: one with an origin, or over plain TCP one for a name that
+// is not this machine's (DNS rebinding). Under TLS the client has checked the name against the certificate.
+func refuseBrowser(fc *fasthttp.RequestCtx, peer *peerConn) error {
 	if len(fc.Request.Header.Peek("Origin")) > 0 {
 		return errBrowser
 	}
-	if _, tcp := fc.RemoteAddr().(*net.TCPAddr); !tcp {
+	if _, tcp := peer.Conn.(*net.TCPConn); !tcp {
 		return nil
 	}
 	host := string(fc.Host())
@@ -100,11 +101,6 @@ func (s *Server) refuseBrowser(fc *fasthttp.RequestCtx) error {
 	host = strings.Trim(host, "[]")
 	if host == "" || strings.EqualFold(host, "localhost") || net.ParseIP(host) != nil {
 		return nil
-	}
-	for _, own := range s.cfg.Hosts {
-		if strings.EqualFold(host, own) {
-			return nil
-		}
 	}
 	return errBrowser
 }

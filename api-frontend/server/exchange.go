@@ -66,7 +66,7 @@ func (x *exchange) run(route *Route, vars []pathVar, asked string) (resp Respons
 			err = x.server.panicked(x.req, v)
 		}
 	}()
-	if err := x.server.refuseBrowser(x.fc); err != nil {
+	if err := refuseBrowser(x.fc, x.peer); err != nil {
 		return Response{}, err
 	}
 	if route == nil {

@@ -30,8 +30,6 @@ type Config struct {
 	EngineVersion string
 	// Logger takes the request log; nil is silence.
 	Logger hclog.Logger
-	// Hosts are names by which the server may be called over TCP, besides addresses and localhost.
-	Hosts []string
 	// NoDate leaves the Date header out. fasthttp keeps the time in a goroutine that never ends, which tests take for a
 	// leak.
 	NoDate bool

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/containerd/errdefs"
 
@@ -33,6 +34,19 @@ type encoder struct {
 	part   [3]partial
 	next   *os.File // a new file, when buf begins it.
 	size   int64    // of the file that buf goes to.
+}
+
+// encodeBuffers are shared by all logs: one that is idle holds none.
+var encodeBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// borrow takes a buffer to encode into; the function that it returns gives it back, empty.
+func (e *encoder) borrow() (giveBack func()) {
+	b := encodeBuffers.Get().(*[]byte)
+	e.buf = (*b)[:0]
+	return func() {
+		*b, e.buf = e.buf[:0], nil
+		encodeBuffers.Put(b)
+	}
 }
 
 // partial is the line that has no end yet.
@@ -73,10 +87,16 @@ func (l *Log) Append(ctx context.Context, chunks []Chunk) error {
 	if l.closed || !l.active() {
 		return fmt.Errorf("append to log: no run is active: %w", errdefs.ErrFailedPrecondition)
 	}
+	for _, c := range chunks {
+		if c.Stream != guestwire.Stdout && c.Stream != guestwire.Stderr {
+			return fmt.Errorf("append to log: stream %d: %w", c.Stream, errdefs.ErrInvalidArgument)
+		}
+	}
 	l.mu.Lock()
 	before := l.hereLocked()
 	l.mu.Unlock()
 	if l.codec != nil {
+		defer l.enc.borrow()()
 		for i := range chunks {
 			if err := l.split(chunks[i]); err != nil {
 				return l.fail(err)
@@ -103,9 +123,6 @@ func (l *Log) fail(err error) error {
 }
 
 func (l *Log) split(c Chunk) error {
-	if c.Stream != guestwire.Stdout && c.Stream != guestwire.Stderr {
-		return fmt.Errorf("append to log: stream %d: %w", c.Stream, errdefs.ErrInvalidArgument)
-	}
 	have := l.enc.received(c.Stream)
 	data := c.Data
 	switch {
@@ -202,9 +219,6 @@ func (l *Log) flush() error {
 	l.cur.size = e.size
 	l.tellLocked()
 	l.mu.Unlock()
-	if cap(e.buf) > 2*writeSize {
-		e.buf = nil
-	}
 	return nil
 }
 
@@ -246,6 +260,7 @@ func (l *Log) finishLocked() error {
 	if l.codec == nil {
 		return nil
 	}
+	defer l.enc.borrow()()
 	for _, s := range []guestwire.Stream{guestwire.Stdout, guestwire.Stderr} {
 		p := &l.enc.part[s]
 		if len(p.buf) == 0 {

@@ -63,6 +63,13 @@ func (e *emitter) add(s guestwire.Stream, data []byte) {
 // full tells that it is time to flush.
 func (e *emitter) full() bool { return len(e.buf) >= emitSize }
 
+// idle gives a large buffer back before a wait.
+func (e *emitter) idle() {
+	if cap(e.buf) > emitSize/4 && len(e.buf) == 0 {
+		e.buf = nil
+	}
+}
+
 // flush writes everything with one Write.
 func (e *emitter) flush() error {
 	if len(e.buf) == 0 {

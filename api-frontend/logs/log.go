@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -285,22 +284,4 @@ func (l *Log) Remove() error {
 		}
 	}
 	return nil
-}
-
-// Wait blocks until the active run ends or ctx is cancelled. It returns at once when none is active.
-func (l *Log) Wait(ctx context.Context) error {
-	for {
-		l.mu.Lock()
-		if l.run == nil || l.run.ended {
-			l.mu.Unlock()
-			return nil
-		}
-		c := l.waitLocked()
-		l.mu.Unlock()
-		select {
-		case <-c:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }

@@ -10,8 +10,6 @@ import (
 	"github.com/arca-engine/arca/internal/guestwire"
 )
 
-const pumpBuffer = 512 << 10
-
 // Pump takes the output frames of a process from conn into l, and acknowledges what was written. It returns nil after
 // the End frame, when everything is written and acknowledged: then the owner ends the run. Any other end is an error; the
 // owner dials again and asks for the output from l.Offsets() on. Pump closes conn.
@@ -35,20 +33,19 @@ func Pump(ctx context.Context, conn net.Conn, l *Log) error {
 }
 
 func pump(ctx context.Context, conn io.Reader, l *Log, acks *acker) error {
-	buf := make([]byte, pumpBuffer)
+	in := newBorrower(conn)
+	defer in.giveBack()
 	var chunks []Chunk
 	var frame guestwire.Header
 	left := 0 // bytes of frame that are still to come.
-	have := 0
 	for {
-		n, err := conn.Read(buf[have:])
-		if n == 0 && err != nil {
+		b, err := in.read()
+		if err != nil {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return fmt.Errorf("read output: %w", err)
 		}
-		b := buf[:have+n]
 		chunks = chunks[:0]
 		ended := false
 		for len(b) > 0 && !ended {
@@ -86,7 +83,7 @@ func pump(ctx context.Context, conn io.Reader, l *Log, acks *acker) error {
 		if ended {
 			return nil
 		}
-		have = copy(buf, b)
+		in.keep(b)
 	}
 }
 

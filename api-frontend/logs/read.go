@@ -136,6 +136,8 @@ func (q *query) copy(ctx context.Context) error {
 		if c == nil {
 			return nil
 		}
+		q.e.idle()
+		q.r.idle()
 		select {
 		case <-c:
 		case <-ctx.Done():

@@ -23,6 +23,15 @@ type fileReader struct {
 	at    int // buf[at:] is not yet consumed.
 	data  []byte
 	rec   record
+
+	filled bool // the last read filled buf.
+}
+
+// idle gives large buffers back before a wait.
+func (r *fileReader) idle() {
+	if cap(r.buf) > 2*readSmall && len(r.buf) == r.at {
+		r.buf, r.at, r.filled = nil, 0, false
+	}
 }
 
 // source is an open file: the segment's own descriptor, or a rotated file of its own.
@@ -44,7 +53,11 @@ func (s *source) releaseLocked() {
 	}
 }
 
-const readSize = 512 << 10
+// A reader's buffer begins small, so that an idle follower costs little, and grows while reads fill it.
+const (
+	readSmall = 32 << 10
+	readLarge = 512 << 10
+)
 
 // newReaderLocked makes a registered reader that begins at m. Called with fsmu read-locked or not at all, and mu held.
 func (l *Log) newReaderLocked(m mark) *fileReader {
@@ -203,7 +216,9 @@ func (r *fileReader) more() (bool, error) {
 		r.at = 0
 	}
 	if r.buf == nil {
-		r.buf = make([]byte, 0, readSize)
+		r.buf = make([]byte, 0, readSmall)
+	} else if r.filled && cap(r.buf) < readLarge {
+		r.buf = append(make([]byte, 0, 4*cap(r.buf)), r.buf...)
 	}
 	if len(r.buf) == cap(r.buf) {
 		if len(r.buf) >= maxForeign {
@@ -229,6 +244,7 @@ func (r *fileReader) more() (bool, error) {
 		r.off += int64(n)
 		r.buf = r.buf[:len(r.buf)+n]
 		if n > 0 {
+			r.filled = len(r.buf) == cap(r.buf)
 			return true, nil
 		}
 		if err != nil && err != io.EOF {

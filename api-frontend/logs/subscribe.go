@@ -144,6 +144,7 @@ func (s *Subscription) Copy(ctx context.Context, w io.Writer) error {
 			}
 			continue
 		}
+		e.idle()
 		select {
 		case <-s.wake:
 		case <-ctx.Done():

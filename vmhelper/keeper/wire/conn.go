@@ -101,7 +101,7 @@ func (c *Conn) Receive() (Packet, error) {
 var classes = []error{
 	1: errdefs.ErrUnknown, 2: errdefs.ErrInvalidArgument, 3: errdefs.ErrNotFound, 4: errdefs.ErrAlreadyExists,
 	5: errdefs.ErrPermissionDenied, 6: errdefs.ErrResourceExhausted, 7: errdefs.ErrFailedPrecondition,
-	8: errdefs.ErrUnavailable, 9: errdefs.ErrNotImplemented, 10: context.DeadlineExceeded, 11: context.Canceled,
+	8: errdefs.ErrUnavailable, 9: errdefs.ErrNotImplemented, 10: context.DeadlineExceeded, 11: context.Canceled, 12: errdefs.ErrInternal,
 }
 
 // PutError makes p carry err.

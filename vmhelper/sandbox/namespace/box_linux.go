@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/arca-engine/arca/internal/bootwire"
 	"github.com/arca-engine/arca/internal/failpoint"
@@ -33,6 +34,8 @@ type box struct {
 	agent *os.File // O_PATH on the agent's socket.
 	boot  *bootwire.Conn
 	done  chan struct{}
+
+	booted chan bootwire.Response // the answer to the boot request.
 
 	mu      sync.Mutex
 	ready   bool
@@ -69,7 +72,8 @@ func newBox(ctx context.Context, d *Driver, desc *privileged.Description) (*box,
 		return nil, err
 	}
 	if !desc.Ready {
-		b.pending[privileged.BootSeq] = make(chan bootwire.Response, 1)
+		b.booted = make(chan bootwire.Response, 1)
+		b.pending[privileged.BootSeq] = b.booted
 	}
 	d.wg.Go(b.receive)
 	return b, nil
@@ -255,15 +259,12 @@ func (b *box) shutdown(ctx context.Context, grace time.Duration) {
 		return
 	}
 	defer cc.Close()
-	if _, err := guestv1.NewAgentClient(cc).Shutdown(ctx, &guestv1.ShutdownRequest{}); err != nil && ctx.Err() == nil {
+	_, err = guestv1.NewAgentClient(cc).Shutdown(ctx, &guestv1.ShutdownRequest{})
+	if c := status.Code(err); c != codes.OK && c != codes.Unavailable {
 		b.d.log.Debug("ask agent to end", "sandbox", b.info.ID, "error", err)
-	}
-	// The answer may never arrive; the end of the process does.
-	fd, err := unix.PidfdOpen(b.info.Pid, unix.PIDFD_NONBLOCK)
-	if err != nil {
 		return
 	}
-	_ = unix.Close(fd)
+	// The answer may never arrive; the end of the process does.
 	select {
 	case <-b.done:
 	case <-ctx.Done():

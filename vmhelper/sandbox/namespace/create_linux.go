@@ -70,13 +70,10 @@ func (d *Driver) create(ctx context.Context, spec sandbox.Spec) (*box, error) {
 }
 
 func (b *box) awaitBoot(ctx context.Context) error {
-	b.mu.Lock()
-	ch := b.pending[privileged.BootSeq]
-	b.mu.Unlock()
-	if ch == nil {
+	if b.booted == nil {
 		return fmt.Errorf("the agent has no boot socket: %w", errdefs.ErrInternal)
 	}
-	if err := b.answer(ctx, ch, bootLimit); err != nil {
+	if err := b.answer(ctx, b.booted, bootLimit); err != nil {
 		return err
 	}
 	if err := b.d.call(ctx, privileged.OpReady, b.ref(), nil); err != nil {
@@ -149,10 +146,27 @@ func (b *box) change(ctx context.Context, op uint16, t privileged.Things) (*priv
 		return reply, err
 	}
 	err := b.answer(ctx, ch, changeLimit)
-	if err != nil && op == privileged.OpAdd {
+	if req.Things = b.without(t); err != nil && op == privileged.OpAdd {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		err = errors.Join(err, b.d.call(ctx, privileged.OpRemoved, req, &privileged.Attachments{}))
 	}
 	return reply, err
+}
+
+// without returns what of t this worker does not know to be attached.
+func (b *box) without(t privileged.Things) privileged.Things {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	have := func(k sandbox.Kind) func(string) bool {
+		return func(id string) bool {
+			return slices.ContainsFunc(b.notes, func(a sandbox.Attachment) bool { return a.Kind == k && a.ID == id })
+		}
+	}
+	return privileged.Things{
+		Disks:   slices.DeleteFunc(slices.Clone(t.Disks), have(sandbox.Disk)),
+		Uppers:  slices.DeleteFunc(slices.Clone(t.Uppers), have(sandbox.Upper)),
+		Volumes: slices.DeleteFunc(slices.Clone(t.Volumes), have(sandbox.Volume)),
+		Shares:  slices.DeleteFunc(slices.Clone(t.Shares), func(s privileged.Share) bool { return have(sandbox.Mount)(s.Tag) }),
+	}
 }

@@ -31,7 +31,8 @@ type Driver struct {
 	wg     sync.WaitGroup
 
 	mu    sync.Mutex
-	boxes map[string]*box   // by sandbox ID.
+	boxes map[string]*box   // the latest boot of each sandbox, by ID.
+	boots map[string]*box   // every boot that has not ended, by boot ID.
 	gone  map[string]string // reasons of ends that were told before the box was known, by boot ID.
 }
 
@@ -39,7 +40,7 @@ var _ sandbox.Driver = (*Driver)(nil)
 
 // New takes over conn, the worker's end of the keeper socket, and takes up the sandboxes that run.
 func New(ctx context.Context, conn *wire.Conn, log hclog.Logger) (*Driver, error) {
-	d := &Driver{log: log, boxes: map[string]*box{}, gone: map[string]string{}}
+	d := &Driver{log: log, boxes: map[string]*box{}, boots: map[string]*box{}, gone: map[string]string{}}
 	d.client = wire.NewClient(conn, d.event)
 	if err := d.load(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -54,8 +55,11 @@ func (d *Driver) Gone() <-chan struct{} { return d.client.Done() }
 func (d *Driver) Close() error {
 	err := d.client.Close()
 	d.mu.Lock()
-	for _, b := range d.boxes {
-		_ = b.boot.Close()
+	for _, b := range d.boots {
+		if b.boot != nil {
+			_ = b.boot.Close()
+		}
+		_ = b.agent.Close()
 	}
 	d.mu.Unlock()
 	d.wg.Wait()
@@ -121,12 +125,15 @@ func (d *Driver) event(op uint16, body []byte) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	b := d.boxes[e.Ref.ID]
-	if b == nil || b.info.BootID != e.Ref.BootID {
+	b := d.boots[e.Ref.BootID]
+	if b == nil {
 		d.gone[e.Ref.BootID] = e.Reason
 		return
 	}
-	delete(d.boxes, e.Ref.ID)
+	delete(d.boots, e.Ref.BootID)
+	if d.boxes[e.Ref.ID] == b {
+		delete(d.boxes, e.Ref.ID)
+	}
 	b.end(e.Reason)
 }
 
@@ -143,7 +150,7 @@ func (d *Driver) take(ctx context.Context, desc *privileged.Description) (*box, 
 		b.end(reason)
 		return b, nil
 	}
-	d.boxes[desc.ID] = b
+	d.boxes[desc.ID], d.boots[desc.BootID] = b, b
 	return b, nil
 }
 

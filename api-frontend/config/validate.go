@@ -202,9 +202,9 @@ func checkChoices(c *Config) error {
 
 func checkFeatures(c *Config) error {
 	for _, name := range slices.Sorted(maps.Keys(c.Features)) {
-		switch {
-		case name == "buildkit":
-		case name == "containerd-snapshotter" || name == "cdi" || name == "windows-dns-proxy" || name == "containerd-migration":
+		switch name {
+		case "buildkit":
+		case "containerd-snapshotter", "cdi", "windows-dns-proxy", "containerd-migration":
 			if c.Features[name] {
 				return refuse("features", name+" cannot be turned on")
 			}

@@ -99,8 +99,8 @@ func TestNoGapBetweenHistoryAndLive(t *testing.T) {
 func TestNextEndsWithItsContext(t *testing.T) {
 	var bus event.Bus
 	_, sub := bus.Subscribe(time.Time{}, time.Time{}, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(nil)
 	if _, err := sub.Next(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 )
 
-func get(ctx context.Context, t *testing.T, s *servertest.Server, target string) *http.Response {
+func get(ctx context.Context, t *testing.T, s *servertest.Server, target string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://d"+target, nil)
 	if err != nil {
@@ -29,7 +29,14 @@ func get(ctx context.Context, t *testing.T, s *servertest.Server, target string)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = resp.Body.Close() })
-	return resp
+	return answer{resp.StatusCode, resp.Header, resp.Body}
+}
+
+// answer is a response whose body somebody else closes.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+	Body       io.Reader
 }
 
 func publish(bus *event.Bus, typ events.Type, action events.Action, id string) {
@@ -42,7 +49,7 @@ func TestEventsLive(t *testing.T) {
 	filters := url.QueryEscape(`{"container":{"1":true},"event":{"start":true,"die":true}}`)
 	resp := get(t.Context(), t, s, "/v1.51/events?filters="+filters)
 	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "application/json" {
-		t.Fatalf("head: %v %v", resp.Status, resp.Header)
+		t.Fatalf("head: %v %v", resp.StatusCode, resp.Header)
 	}
 	publish(&bus, "container", "create", "1")
 	publish(&bus, "container", "start", "2")
@@ -109,9 +116,9 @@ func TestAbortedEventStreamsLeaveNothing(t *testing.T) {
 	var bus event.Bus
 	s := servertest.New(t, EventRoutes(&bus))
 	for range aborts() {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancelCause(t.Context())
 		get(ctx, t, s, "/events")
-		cancel()
+		cancel(nil)
 	}
 	for deadline := time.Now().Add(5 * time.Second); bus.Subscribers() > 0; {
 		if time.Now().After(deadline) {

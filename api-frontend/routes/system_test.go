@@ -44,7 +44,7 @@ func (*fakeSystem) Authenticate(_ context.Context, auth registry.AuthConfig) (st
 	return "", errdefs.ErrUnauthenticated.WithMessage("unauthorized: incorrect username or password")
 }
 
-func call(t *testing.T, s *servertest.Server, method, target, body string) (*http.Response, string) {
+func call(t *testing.T, s *servertest.Server, method, target, body string) (answer, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://d"+target, strings.NewReader(body))
 	if err != nil {
@@ -57,12 +57,12 @@ func call(t *testing.T, s *servertest.Server, method, target, body string) (*htt
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(text)
+	return answer{StatusCode: resp.StatusCode, Header: resp.Header}, string(text)
 }
 
 func TestPing(t *testing.T) {

@@ -24,7 +24,6 @@ func BenchmarkPing(b *testing.B) {
 			for range conns {
 				conn := dial(b, "unix", s.Socket)
 				running.Go(func() {
-					defer conn.Close()
 					r := bufio.NewReader(conn)
 					for range b.N / conns {
 						send(b, conn, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n")
@@ -62,7 +61,7 @@ func BenchmarkStream(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != int64(b.N)*32<<10 {
 		b.Error(n, err)
 	}

@@ -23,7 +23,6 @@ func FuzzRequest(f *testing.F) {
 	s := servertest.New(f, append(routes(), echo()...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		conn := dial(t, "unix", s.Socket)
-		defer conn.Close()
 		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 			t.Fatal(err)
 		}

@@ -57,7 +57,6 @@ func TestHijack(t *testing.T) {
 				}
 				serve(t, server.Config{Routes: echo()}, l)
 				conn := dial(t, network, l.Addr().String())
-				defer conn.Close()
 				// The first bytes of stdin come in the same packet as the request.
 				send(t, conn, "POST /v1.42/echo HTTP/1.1\r\nHost: localhost\r\n"+tt.headers+
 					"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}early ")
@@ -95,7 +94,6 @@ func TestHijackWithALingeringReader(t *testing.T) {
 		}), nil
 	}}})
 	conn := dial(t, "unix", s.Socket)
-	defer conn.Close()
 	send(t, conn, "POST /x HTTP/1.1\r\nHost: d\r\n\r\n")
 	out, err := io.ReadAll(conn)
 	if err != nil || !strings.HasSuffix(string(out), "\r\n\r\nbye") {
@@ -124,14 +122,13 @@ func TestHTTP10(t *testing.T) {
 		if out, err := io.ReadAll(r); err != nil || string(out) != tt.want {
 			t.Errorf("%s: %.80q, %v", tt.path, out, err)
 		}
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 
 func TestKeepAliveAfterStreams(t *testing.T) {
 	s := servertest.New(t, routes())
 	conn := dial(t, "unix", s.Socket)
-	defer conn.Close()
 	// Pipelined, so that the second answer follows the first stream on the same connection.
 	send(t, conn, strings.Repeat("GET /lazy HTTP/1.1\r\nHost: d\r\n\r\n", 3)+"GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")
 	out, err := io.ReadAll(conn)
@@ -159,7 +156,7 @@ func TestBrowsersAreRefused(t *testing.T) {
 		if err != nil || !strings.HasPrefix(line, "HTTP/1.1 "+want) {
 			t.Errorf("%q: %q, %v", headers, line, err)
 		}
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 
@@ -173,6 +170,6 @@ func TestMalformedHTTP(t *testing.T) {
 		if err != nil || !strings.HasPrefix(out, "HTTP/1.1 4") {
 			t.Errorf("%.40q: %.200q, %v", text, out, err)
 		}
-		conn.Close()
+		_ = conn.Close()
 	}
 }

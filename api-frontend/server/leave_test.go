@@ -30,7 +30,6 @@ func TestDate(t *testing.T) {
 	}
 	serve(t, server.Config{Routes: routes()}, l)
 	conn := dial(t, "tcp", l.Addr().String())
-	defer conn.Close()
 	send(t, conn, "GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	head, err := readHead(bufio.NewReader(conn))
 	if err != nil || !strings.Contains(head, "\r\nDate: ") {
@@ -106,6 +105,7 @@ func dial(t testing.TB, network, address string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
@@ -172,7 +172,7 @@ func serve(t testing.TB, cfg server.Config, l net.Listener) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
 	stopped := false
@@ -181,7 +181,7 @@ func serve(t testing.TB, cfg server.Config, l net.Listener) (stop func()) {
 			return
 		}
 		stopped = true
-		cancel()
+		cancel(nil)
 		if err := within(t, 5*time.Second, done); err != nil {
 			t.Errorf("serve: %v", err)
 		}
@@ -284,14 +284,12 @@ func TestServeEndsLongCalls(t *testing.T) {
 	stop := serve(t, server.Config{Routes: w.routes(), Grace: 50 * time.Millisecond}, l)
 	for _, path := range longPaths {
 		conn := dial(t, "unix", l.Addr().String())
-		defer conn.Close()
 		send(t, conn, "GET "+path+" HTTP/1.1\r\nHost: d\r\n\r\n")
 		<-w.entered
 	}
 	// These do not look at their context: one waits for stdin, one for a body.
 	for _, text := range []string{"POST /stdin HTTP/1.1\r\nHost: d\r\n\r\n", "POST /upload HTTP/1.1\r\nHost: d\r\nContent-Length: 9\r\n\r\na"} {
 		conn := dial(t, "unix", l.Addr().String())
-		defer conn.Close()
 		send(t, conn, text)
 		<-w.entered
 	}
@@ -310,7 +308,7 @@ func TestServeEndsLongCalls(t *testing.T) {
 
 func shortDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "arca")
+	dir, err := os.MkdirTemp("", "arca") //nolint:usetesting // Socket paths are short; a test's own directory may not be.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +324,6 @@ func TestHeadersGoOutAtOnce(t *testing.T) {
 	w := newWaiter()
 	s := servertest.New(t, w.routes())
 	conn := dial(t, "unix", s.Socket)
-	defer conn.Close()
 	send(t, conn, "GET /stream HTTP/1.1\r\nHost: d\r\n\r\n")
 	head, err := readHead(bufio.NewReader(conn))
 	if err != nil {

@@ -54,13 +54,15 @@ func TestLog(t *testing.T) {
 	if body, err := io.ReadAll(resp.Body); err == nil || string(body) != "half" {
 		t.Errorf("a cut body looks whole: %q, %v", body, err)
 	}
-	resp.Body.Close()
+	_ = resp.Body.Close()
 	for _, path := range longPaths {
 		conn := dial(t, "unix", s.Socket)
 		send(t, conn, "GET "+path+" HTTP/1.1\r\nHost: d\r\n\r\n")
 		<-w.entered
-		conn.Close()
-		<-w.ended
+		_ = conn.Close()
+		if err := <-w.ended; err == nil {
+			t.Error("ended without a cause")
+		}
 	}
 	do(t, s, "GET", "/nothing")
 	out.mu.Lock()

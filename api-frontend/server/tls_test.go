@@ -29,7 +29,7 @@ func TestTLS(t *testing.T) {
 	stranger, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "localhost"})
 	if err == nil {
 		_, err = stranger.Read(make([]byte, 1))
-		stranger.Close()
+		_ = stranger.Close()
 	}
 	if err == nil {
 		t.Error("a client without a certificate is served")
@@ -42,7 +42,7 @@ func TestTLS(t *testing.T) {
 	}
 	send(t, conn, "GET /stream HTTP/1.1\r\nHost: build.example\r\n\r\n")
 	<-w.entered
-	conn.Close()
+	_ = conn.Close()
 	if err := within(t, time.Second, w.ended); !errors.Is(err, server.ErrClientLeft) {
 		t.Errorf("ended with %v", err)
 	}
@@ -51,7 +51,6 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
 	send(t, conn, "POST /echo HTTP/1.1\r\nHost: build.example\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\nhello")
 	if err := conn.CloseWrite(); err != nil {
 		t.Fatal(err)

@@ -144,7 +144,7 @@ func login(ctx context.Context, host string, insecure bool, base http.RoundTripp
 	if err != nil {
 		return loginError(endpoint, host, err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, resp.Body, 1<<16)
 	if resp.StatusCode == http.StatusOK {
 		return nil

@@ -37,11 +37,11 @@ func (s *Service) Version() system.VersionResponse {
 	}}
 	for _, c := range []struct {
 		name string
-		Component
+		of   Component
 	}{{"runc", s.o.Runc}, {"arca-init", s.o.Init}} {
-		if c.Component.Version != "" {
-			v.Components = append(v.Components, system.ComponentVersion{Name: c.name, Version: c.Component.Version,
-				Details: map[string]string{"GitCommit": c.Commit}})
+		if c.of.Version != "" {
+			v.Components = append(v.Components, system.ComponentVersion{Name: c.name, Version: c.of.Version,
+				Details: map[string]string{"GitCommit": c.of.Commit}})
 		}
 	}
 	return v

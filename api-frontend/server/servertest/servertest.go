@@ -28,8 +28,7 @@ func New(t testing.TB, routes []server.Route) *Server {
 // NewConfig is New with a whole configuration.
 func NewConfig(t testing.TB, cfg server.Config) *Server {
 	t.Helper()
-	// Socket paths are short; a test's own directory may not be.
-	dir, err := os.MkdirTemp("", "arca")
+	dir, err := os.MkdirTemp("", "arca") //nolint:usetesting // Socket paths are short; a test's own directory may not be.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +47,7 @@ func NewConfig(t testing.TB, cfg server.Config) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -56,7 +55,7 @@ func NewConfig(t testing.TB, cfg server.Config) *Server {
 	}}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
-		cancel()
+		cancel(nil)
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
 		}

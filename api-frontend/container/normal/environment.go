@@ -47,39 +47,6 @@ type Defaults struct {
 	Ulimits         map[string]*container.Ulimit // added at start and in inspect, never stored in a record.
 }
 
-// Kernel says what the kernel under the containers can limit, as moby's sysinfo does.
-type Kernel struct {
-	CgroupVersion     int // 1 or 2.
-	MemoryLimit       bool
-	SwapLimit         bool
-	MemoryReservation bool
-	MemorySwappiness  bool
-	OomKillDisable    bool
-	PidsLimit         bool
-	CPUShares         bool
-	CPUCfs            bool
-	CPURealtime       bool
-	Cpuset            bool
-	BlkioWeight       bool
-	BlkioWeightDevice bool
-	BlkioThrottle     bool // bytes and operations per second, read and write.
-	CgroupNamespaces  bool
-
-	NumCPU int
-	Cpus   string // available, as cpuset.cpus says: "0-3"; empty: 0 to NumCPU-1.
-	Mems   string // available memory nodes; empty: "0".
-}
-
-// FullKernel is a kernel of today with all controllers of a cgroup version.
-func FullKernel(cgroupVersion, cpus int) Kernel {
-	v1 := cgroupVersion == 1
-	return Kernel{
-		CgroupVersion: cgroupVersion, MemoryLimit: true, SwapLimit: true, MemoryReservation: true,
-		MemorySwappiness: v1, OomKillDisable: v1, PidsLimit: true, CPUShares: true, CPUCfs: true, Cpuset: true,
-		BlkioWeight: true, BlkioWeightDevice: true, BlkioThrottle: true, CgroupNamespaces: true, NumCPU: cpus,
-	}
-}
-
 // The defaults of dockerd.
 const (
 	defaultShmSize = 64 << 20

@@ -67,5 +67,6 @@ const (
 	errJoinDisk      invalid = "a container cannot join another one's namespaces: this driver cannot add disks to a running sandbox"
 	errJoinShare     invalid = "a container that joins another one's namespaces cannot have binds of host paths: this driver cannot add shares to a running sandbox"
 	warnLoopbackOnly         = "Networking is not available in this version of the engine: the container has a loopback interface only."
+	warnCgroupParent         = "The cgroup parent is discarded: the cgroup of a container lies in its sandbox's own."
 	warnPublishNone          = "Published ports are discarded when using none network mode"
 )

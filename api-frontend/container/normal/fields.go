@@ -118,7 +118,7 @@ var Fields = map[string]Field{
 	"HostConfig.CpuShares":            honoured(),
 	"HostConfig.Memory":               honoured(),
 	"HostConfig.NanoCpus":             honoured(),
-	"HostConfig.CgroupParent":         honoured(), // below the sandbox's own cgroup.
+	"HostConfig.CgroupParent":         ignored("a container's cgroup lies in its sandbox's own; a warning says so (buildx always sends a parent)"),
 	"HostConfig.BlkioWeight":          honoured(),
 	"HostConfig.BlkioWeightDevice":    honoured(),
 	"HostConfig.BlkioDeviceReadBps":   honoured(),

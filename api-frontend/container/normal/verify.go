@@ -191,6 +191,9 @@ func (p *Prepared) checkPlatform() error {
 	if hc.NetworkMode.IsHost() && len(hc.PortBindings) > 0 {
 		p.warn("Published ports are discarded when using host network mode")
 	}
+	if hc.CgroupParent != "" {
+		p.warn(warnCgroupParent)
+	}
 	switch hc.Runtime {
 	case "":
 		hc.Runtime = defaultRuntime

@@ -3,5 +3,5 @@
 //
 // Invariants: a spec depends on the record and on World alone; a default container has Docker's 14 capabilities, its
 // seccomp profile (which denies AF_VSOCK), its masked and read-only paths; what the agent sets itself (the root's
-// path, hooks, the user, the paths of namespaces) is left out.
+// path, hooks, the user, the cgroup, the paths of namespaces) is left out.
 package oci

@@ -3,7 +3,6 @@ package oci
 import (
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -24,7 +23,6 @@ func Spec(c *record.Container, w *World) (*specs.Spec, error) {
 		Mounts:      defaultMounts(c),
 		Annotations: maps.Clone(hc.Annotations),
 		Linux: &specs.Linux{
-			CgroupsPath:   cgroupsPath(c),
 			Namespaces:    namespaces(c),
 			MaskedPaths:   hc.MaskedPaths,
 			ReadonlyPaths: hc.ReadonlyPaths,
@@ -62,14 +60,6 @@ func named(c *record.Container, w *World) *record.Container {
 		return w.Networked
 	}
 	return c
-}
-
-func cgroupsPath(c *record.Container) string {
-	parent := c.HostConfig.CgroupParent
-	if parent == "" {
-		parent = "docker"
-	}
-	return path.Join("/", parent, c.ID)
 }
 
 func namespaces(c *record.Container) []specs.LinuxNamespace {

@@ -22,7 +22,18 @@ func daemonFlags() *pflag.FlagSet {
 	f.String("default-cgroupns-mode", "", `default mode of containers' cgroup namespace ("host", "private")`)
 	f.String("default-ipc-mode", "private", `default mode of containers' ipc ("shareable", "private")`)
 	f.Bool("init", false, "run an init in containers to forward signals and reap processes")
-	f.Bool("no-new-privileges", false, "set no-new-privileges by default for new containers")
+	f.StringArrayP("host", "H", nil, "further socket to listen on (unix://..., or tcp://... with TLS)")
+	f.Bool("tlsverify", false, "use TLS and verify the remote")
+	f.String("tlscacert", "", "trust certificates signed only by this CA")
+	f.String("tlscert", "", "TLS certificate file")
+	f.String("tlskey", "", "TLS key file")
+	f.StringArray("dns", nil, "DNS server to use")
+	f.StringArray("dns-opt", nil, "DNS options to use")
+	f.StringArray("dns-search", nil, "DNS search domains to use")
+	f.String("http-proxy", "", "proxy for outgoing HTTP")
+	f.String("https-proxy", "", "proxy for outgoing HTTPS")
+	f.String("no-proxy", "", "hosts for which the proxy is skipped, separated by commas")
+	f.Int("max-concurrent-uploads", 5, "most layers uploaded at a time per push")
 	f.String("seccomp-profile", "", "path of the default seccomp profile")
 	f.Int("shutdown-timeout", 15, "seconds that containers may take to end at a shutdown")
 	return f
@@ -31,7 +42,11 @@ func daemonFlags() *pflag.FlagSet {
 // given tells the flags that were given, as arguments for another command line.
 func given(f *pflag.FlagSet) []string {
 	var args []string
-	f.Visit(func(flag *pflag.Flag) {
+	// The flags are parsed as part of a command's set, so that this set's own Visit would see none.
+	f.VisitAll(func(flag *pflag.Flag) {
+		if !flag.Changed {
+			return
+		}
 		if list, ok := flag.Value.(pflag.SliceValue); ok {
 			for _, v := range list.GetSlice() {
 				args = append(args, "--"+flag.Name+"="+v)

@@ -29,12 +29,13 @@ func get(ctx context.Context, t *testing.T, s *servertest.Server, target string)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = resp.Body.Close() })
-	return answer{resp.StatusCode, resp.Header, resp.Body}
+	return answer{resp.StatusCode, resp.Status, resp.Header, resp.Body}
 }
 
 // answer is a response whose body somebody else closes.
 type answer struct {
 	StatusCode int
+	Status     string
 	Header     http.Header
 	Body       io.Reader
 }

@@ -7,12 +7,14 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/store"
 )
 
 // Reconcile brings records and stores together after a start: uses by containers that do not exist are dropped, removals
-// that were cut are finished, stores without a record are removed. It may be repeated. A database that is new does not
-// know the stores that it finds: those are never removed.
+// that were cut are finished, stores without a record are removed. It may be repeated, and run while volumes are in use. A
+// container exists when the engine says so or the database has it: one that was committed just now is not known to the
+// engine yet. A database that is new does not know the stores that it finds: those are never removed.
 func (s *Service) Reconcile(ctx context.Context, exists func(containerID string) bool) error {
 	if err := s.dropUsers(exists); err != nil {
 		return fmt.Errorf("reconcile users of volumes: %w", err)
@@ -72,12 +74,17 @@ func (s *Service) known() (known map[string]bool, cut []Record, fresh bool, err 
 }
 
 func (s *Service) dropUsers(exists func(containerID string) bool) error {
+	containers := store.Bucket[struct{}]{Name: record.Bucket}
 	return s.db.Update(func(tx *store.Tx) error {
+		gone := func(id string) bool {
+			_, err := containers.Get(tx, id)
+			return errdefs.IsNotFound(err) && !exists(id)
+		}
 		var changed []Record
 		err := records.Each(tx, func(_ string, r Record) error {
 			n := len(r.Users)
 			for _, id := range append([]string(nil), r.Users...) {
-				if !exists(id) {
+				if gone(id) {
 					r.dropUser(id)
 				}
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/filter"
 	"github.com/arca-engine/arca/api-frontend/store"
 )
@@ -436,11 +437,18 @@ func TestCrash(t *testing.T) {
 	f.stores.sizes["orphan"] = 1
 	f.acquire(t, "dead", Request{Name: "data"})
 	f.acquire(t, "live", Request{Name: "data"})
+	f.acquire(t, "new", Request{Name: "data"}) // Committed, but not registered yet.
+	err = f.db.Update(func(tx *store.Tx) error {
+		return store.Bucket[record.Container]{Name: record.Bucket}.Put(tx, "new", record.Container{ID: "new"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.restart(t, "live")
 	if _, ok := f.stores.sizes[r.ID]; !ok || len(f.stores.sizes) != 1 {
 		t.Errorf("stores %v, want %s alone", f.stores.sizes, r.ID)
 	}
-	if got := f.ContainersUsing("data"); !slices.Equal(got, []string{"live"}) {
+	if got := f.ContainersUsing("data"); !slices.Equal(got, []string{"live", "new"}) {
 		t.Errorf("users %v", got)
 	}
 }

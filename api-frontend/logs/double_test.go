@@ -86,6 +86,9 @@ func (a *agent) serve(conn net.Conn, from [3]uint64) {
 // run pumps the agent's output into l over one connection.
 func (a *agent) run(ctx context.Context, l *Log) error {
 	host, guest := net.Pipe()
+	if a.rng.IntN(2) == 0 {
+		host, guest = socketPair(a.t)
+	}
 	_, stdout, stderr := l.Offsets()
 	var wg sync.WaitGroup
 	wg.Go(func() { a.serve(guest, [3]uint64{1: stdout, 2: stderr}) })

@@ -43,24 +43,30 @@ func (fakeDevices) At(path string) ([]specs.LinuxDevice, error) {
 
 func made(t *testing.T, body string) *record.Container {
 	t.Helper()
+	c, err := tryMake([]byte(body))
+	if err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return c
+}
+
+func tryMake(body []byte) (*record.Container, error) {
 	n := 0
 	env := &normal.Environment{
 		Features: &vmhelperv1.Features{HotDisk: true, HotShare: true, HostNetwork: true, HostPid: true, HostIpc: true, HostUts: true, HostDevices: true},
 		Kernel:   normal.FullKernel(1, 2), Hostname: "machine", Now: time.Unix(1, 0),
 		NewID: func() string { n++; return fmt.Sprintf("%064x", n) },
 		Container: func(name string) (*record.Container, error) {
-			return &record.Container{ID: strings.Repeat("a", 64), Name: name, HostConfig: &types.HostConfig{IpcMode: "shareable"}}, nil
+			return &record.Container{ID: strings.Repeat("a", 64), Name: name, HostConfig: &types.HostConfig{IpcMode: "shareable"},
+				Mounts: []record.MountPoint{{Type: "volume", Name: "theirs", Driver: "local", Destination: "/theirs", RW: true}}}, nil
 		},
 	}
 	var req normal.Request
-	if err := json.Unmarshal([]byte(body), &req); err != nil {
-		t.Fatal(err)
+	if err := json.Unmarshal(body, &req); err != nil {
+		return nil, err
 	}
 	c, _, err := normal.Create(&req, normal.ImageDefaults{Layers: []string{"l1", "l2"}}, env, "1.51", "nn")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return c, err
 }
 
 // plain is a simple container, changed.

@@ -104,7 +104,10 @@ func (l *Log) writeGzip(f *os.File, tmp string) (err error) {
 	if _, err := io.Copy(z, io.NewSectionReader(f, 0, st.Size())); err != nil {
 		return err
 	}
-	return z.Close()
+	if err := z.Close(); err != nil {
+		return err
+	}
+	return out.Sync() // the file that it stands for is removed.
 }
 
 // openGzip opens a compressed file and reads what its header tells.
@@ -125,19 +128,20 @@ func openGzip(name string) (*os.File, *gzip.Reader, gzipMeta, error) {
 	return f, z, meta, nil
 }
 
-// scanGzip looks for the last position of a compressed file.
-func (l *Log) scanGzip(name string) (position, bool, error) {
+// scanGzip looks for the last position of a compressed file. One that is damaged tells what its whole part holds: it
+// must not keep its container from starting.
+func scanGzip(c codec, name string) (position, bool, error) {
 	f, z, _, err := openGzip(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return position{}, false, nil
-	}
-	if err != nil {
+	if errors.Is(err, fs.ErrPermission) {
 		return position{}, false, err
 	}
+	if err != nil {
+		return position{}, false, nil
+	}
 	defer func() { _ = f.Close() }()
-	s := scanner{codec: l.codec}
+	s := scanner{codec: c}
 	if err := s.run(z, false); err != nil {
-		return position{}, false, fmt.Errorf("read %s: %w", name, err)
+		return s.pos, false, nil
 	}
 	return s.pos, s.found, nil
 }

@@ -120,12 +120,18 @@ func parseSettings(driver string, o map[string]string) (settings, error) {
 			return s, invalid("compress cannot be true when max-file is less than 2 or max-size is not set")
 		}
 	}
-	s.maxFile = min(s.maxFile, maxFiles)
-	return s, nil
+	return s, tooMany(s.maxFile)
 }
 
-// maxFiles bounds max-file: every rotation renames them all.
-const maxFiles = 10_000
+// maxFiles bounds max-file: every rotation renames them all, every reader opens them all.
+const maxFiles = 1000
+
+func tooMany(files int) error {
+	if files > maxFiles {
+		return invalid(fmt.Sprintf("max-file cannot be more than %d", maxFiles))
+	}
+	return nil
+}
 
 func parseLocal(o map[string]string) (settings, error) {
 	s := settings{maxSize: 20 << 20, maxFile: 5, compress: true}
@@ -153,6 +159,6 @@ func parseLocal(o map[string]string) (settings, error) {
 	case s.compress && s.maxFile <= 1:
 		return s, invalid("compression cannot be enabled when max file count is 1")
 	}
-	s.maxFile = min(max(s.maxFile, 1), maxFiles)
-	return s, nil
+	s.maxFile = max(s.maxFile, 1)
+	return s, tooMany(s.maxFile)
 }

@@ -36,6 +36,8 @@ func TestValidate(t *testing.T) {
 		{"local", map[string]string{"max-size": "-1"}, "invalid value for max-size: -1: invalid size: '-1'"},
 		{"local", map[string]string{"max-file": "-1"}, "max-file must not be negative"},
 		{"local", map[string]string{"max-file": "1"}, "compression cannot be enabled when max file count is 1"},
+		{"local", map[string]string{"max-file": "1001"}, "max-file cannot be more than 1000"},
+		{"json-file", map[string]string{"max-file": "1001"}, "max-file cannot be more than 1000"},
 		{"local", map[string]string{"compress": "x"}, `invalid boolean value for compress: strconv.ParseBool: parsing "x": invalid syntax`},
 	} {
 		err := Validate(tc.driver, tc.opts)

@@ -12,6 +12,8 @@
 // that a torn tail is cut and the rest is sent again, nothing lost and nothing twice; a slow reader delays nobody,
 // except with the driver none, where the slowest subscriber holds the pump back; every buffer is bounded.
 //
+// The option mode=non-blocking is accepted and loses nothing: max-buffer-size is the agent's spool, which holds more.
+//
 // Format of json-file: Docker's lines. The last record of each write, the first of a file and the first of a run end with
 // an extra key "pos":[run,stdout,stderr], the offsets after that record; a record that is not valid UTF-8 has an
 // extra key "raw" with its bytes in base64. Other tools ignore both.

@@ -202,7 +202,7 @@ func (q *query) records() (done bool, err error) {
 		case q.wants(rec.stream):
 			start := len(e.buf)
 			e.buf = append(q.head(e.buf, rec), out...)
-			e.claim(rec.stream, start, q.plain)
+			e.claim(rec.stream, start, !q.o.Timestamps && !q.o.Details)
 		}
 	}
 	return false, nil

@@ -65,7 +65,7 @@ func (l *Log) olderPosition() (position, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return position{}, err
 		}
-		pos, found, err := l.scanGzip(l.name(age) + gzipSuffix)
+		pos, found, err := scanGzip(l.codec, l.name(age)+gzipSuffix)
 		if err != nil || found {
 			return pos, err
 		}

@@ -179,3 +179,23 @@ func TestClosedLog(t *testing.T) {
 		t.Error("subscribed to a closed log")
 	}
 }
+
+// TestClosedBeforeCopy leaves nothing of a client that was never served.
+func TestClosedBeforeCopy(t *testing.T) {
+	l := open(t, config(t, Local))
+	defer l.Close()
+	must(t, l.StartRun(1))
+	feed(t, l, 0, 10)
+	before := descriptors(t)
+	for range 50 {
+		sub, err := l.Subscribe(SubscribeOptions{Stdout: true, Logs: true})
+		must(t, err)
+		sub.Close()
+		must(t, sub.Copy(t.Context(), nil))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.readers)+len(l.subs) > 0 || l.run.ring != nil || descriptors(t) > before {
+		t.Errorf("%d readers, %d subscribers are left", len(l.readers), len(l.subs))
+	}
+}

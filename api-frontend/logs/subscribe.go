@@ -29,6 +29,7 @@ type Subscription struct {
 	at     mark // what of the run lies before the reader's next record.
 	past   bool // what comes before at is history of which all is wanted.
 	gone   bool
+	copies bool // Copy runs and releases the reader itself.
 }
 
 // Subscribe joins the active run from now on, or the next one from its start when none is active. With Logs, what is in
@@ -103,6 +104,9 @@ func (s *Subscription) Close() {
 			s.run.ring = nil
 		}
 	}
+	if !s.copies {
+		s.releaseLocked()
+	}
 	s.l.madeSpaceLocked()
 	s.l.pruneLocked()
 	select {
@@ -115,14 +119,10 @@ func (s *Subscription) Close() {
 // called once, and closes the subscription.
 func (s *Subscription) Copy(ctx context.Context, w io.Writer) error {
 	defer s.Close()
-	defer func() {
-		s.l.mu.Lock()
-		defer s.l.mu.Unlock()
-		if s.reader != nil {
-			s.reader.releaseLocked()
-			s.reader = nil
-		}
-	}()
+	if !s.begin() {
+		return nil
+	}
+	defer s.end()
 	e := newEmitter(w, !s.opts.Raw)
 	for {
 		behind, done := s.take(e)
@@ -151,6 +151,33 @@ func (s *Subscription) Copy(ctx context.Context, w io.Writer) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// begin tells whether the subscription still stands.
+func (s *Subscription) begin() bool {
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
+	s.copies = true
+	return !s.gone
+}
+
+func (s *Subscription) end() {
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
+	s.releaseLocked()
+}
+
+func (s *Subscription) releaseLocked() {
+	if s.reader != nil {
+		s.reader.releaseLocked()
+		s.reader = nil
+	}
+}
+
+func (s *Subscription) left() bool {
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
+	return s.gone
 }
 
 func (s *Subscription) wants(t guestwire.Stream) bool {
@@ -204,6 +231,9 @@ func (s *Subscription) catchUp(ctx context.Context, e *emitter) error {
 	for {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
+		}
+		if s.left() {
+			return nil
 		}
 		more, err := s.reader.more()
 		if err != nil {
@@ -293,7 +323,6 @@ func (s *Subscription) rejoin(e *emitter) bool {
 		}
 	}
 	s.behind, s.past = false, false
-	s.reader.releaseLocked()
-	s.reader = nil
+	s.releaseLocked()
 	return true
 }

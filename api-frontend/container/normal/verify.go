@@ -244,7 +244,10 @@ func checkDevices(hc *container.HostConfig) error {
 			return invalid("invalid ulimit: the name must not be empty")
 		}
 		if _, err := u.GetRlimit(); err != nil {
-			return invalidf("invalid ulimit: %v", err)
+			return invalid(err.Error())
+		}
+		if u.Hard != -1 && (u.Soft == -1 || u.Soft > u.Hard) {
+			return invalidf("ulimit soft limit must be less than or equal to hard limit: %d > %d", u.Soft, u.Hard)
 		}
 	}
 	return nil

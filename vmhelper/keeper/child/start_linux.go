@@ -8,28 +8,25 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/arca-engine/arca/vmhelper/keeper/thread"
 )
 
 // Start starts a child.
 func Start(s Spec) (*Child, error) {
-	type result struct {
-		c   *Child
-		err error
+	var c *Child
+	begin := func() (err error) {
+		c, err = start(s)
+		return err
 	}
-	ch := make(chan result)
-	go func() {
-		if s.Confine || len(s.Tasks) > 0 {
-			// The thread is changed for good, so it ends with this goroutine: it is never unlocked.
-			runtime.LockOSThread()
-		}
-		c, err := start(s)
-		ch <- result{c, err}
-	}()
-	r := <-ch
-	if r.err != nil {
-		return nil, fmt.Errorf("start %s: %w", s.Path, r.err)
+	run := thread.Run // What confines a child and where it is placed is first done to the thread that starts it.
+	if !s.Confine && len(s.Tasks) == 0 {
+		run = func(f func() error) error { return f() }
 	}
-	return r.c, nil
+	if err := run(begin); err != nil {
+		return nil, fmt.Errorf("start %s: %w", s.Path, err)
+	}
+	return c, nil
 }
 
 func start(s Spec) (*Child, error) {

@@ -126,18 +126,35 @@ func unified(dir string) bool {
 // Kill thaws and kills every process of the sandbox. It is done when they are all signalled, not when they are gone.
 func (g *Group) Kill() error {
 	var errs []error
+	killed := false
 	for _, d := range g.Dirs {
-		errs = append(errs, walk(d, func(dir string) error {
-			err := os.WriteFile(filepath.Join(dir, "freezer.state"), []byte("THAWED"), 0)
-			return ignoreGone(err)
-		}))
-		err := os.WriteFile(filepath.Join(d, "cgroup.kill"), []byte("1"), 0)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			err = walk(d, killProcs)
+		if strings.Contains(d, "/freezer") {
+			errs = append(errs, walk(d, func(dir string) error {
+				return ignoreGone(writeExisting(filepath.Join(dir, "freezer.state"), "THAWED"))
+			}))
 		}
-		errs = append(errs, ignoreGone(err))
+		if unified(d) && writeExisting(filepath.Join(d, "cgroup.kill"), "1") == nil {
+			killed = true
+		}
+	}
+	if !killed {
+		for _, d := range g.Dirs {
+			errs = append(errs, walk(d, killProcs))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+func writeExisting(path, s string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(s)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 func killProcs(dir string) error {
@@ -147,8 +164,10 @@ func killProcs(dir string) error {
 	}
 	for _, f := range strings.Fields(string(b)) {
 		pid, err := strconv.Atoi(f)
-		if err != nil || pid <= 1 {
-			continue // 0 stands for a process of a foreign pid namespace.
+		if err != nil || pid <= 1 || pid == os.Getpid() {
+			// 0 stands for a process of a foreign pid namespace. This process is listed while the thread that started the
+			// agent has not ended.
+			continue
 		}
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil && err != unix.ESRCH {
 			return err

@@ -2,6 +2,7 @@ package privileged
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -60,6 +61,9 @@ func (b *box) kill(reason string) error {
 	}
 	b.mu.Unlock()
 	err := b.child.Signal(unix.SIGKILL)
+	if errors.Is(err, os.ErrClosed) {
+		return nil // It has ended, and what is left of it is being removed.
+	}
 	if kerr := b.group.Kill(); err == nil {
 		err = kerr
 	}

@@ -3,12 +3,12 @@ package privileged
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/arca-engine/arca/vmhelper/keeper/child"
+	"github.com/arca-engine/arca/vmhelper/keeper/thread"
 )
 
 // VnetHeader is the size of the header before each frame of a link: virtio_net_hdr_v1.
@@ -17,21 +17,15 @@ const VnetHeader = 12
 // makeLink makes a TAP in the network namespace of c. It persists there, so that it survives being moved into the
 // namespace of a container while nobody holds its descriptor; it goes with its namespace.
 func makeLink(c *child.Child, l Link) (*os.File, error) {
-	type result struct {
-		f   *os.File
-		err error
+	var f *os.File
+	err := thread.Run(func() (err error) {
+		f, err = makeLinkHere(c, l)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make link %s: %w", l.Name, err)
 	}
-	ch := make(chan result)
-	go func() {
-		runtime.LockOSThread() // Never unlocked: the thread ends in the other namespace.
-		f, err := makeLinkHere(c, l)
-		ch <- result{f, err}
-	}()
-	r := <-ch
-	if r.err != nil {
-		return nil, fmt.Errorf("make link %s: %w", l.Name, r.err)
-	}
-	return r.f, nil
+	return f, nil
 }
 
 func makeLinkHere(c *child.Child, l Link) (*os.File, error) {

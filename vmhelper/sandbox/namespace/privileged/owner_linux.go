@@ -6,12 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"runtime"
 	"strconv"
 	"unsafe"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/arca-engine/arca/vmhelper/keeper/thread"
 )
 
 // owner is the user whose rights open bind sources.
@@ -52,16 +53,12 @@ func (o owner) do(f func() error) error {
 	if o.uid == 0 {
 		return f()
 	}
-	ch := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := o.become()
-		if err == nil {
-			err = f()
+	return thread.Run(func() error {
+		if err := o.become(); err != nil {
+			return err
 		}
-		ch <- err
-	}()
-	return <-ch
+		return f()
+	})
 }
 
 // become uses raw system calls: the wrappers of the standard library would change every thread.

@@ -40,6 +40,9 @@ type archiveRoutes struct{ archives Archives }
 // statHeader carries the description of a path.
 const statHeader = "X-Docker-Container-Path-Stat"
 
+// maxRefused bounds what is read of an archive that was refused.
+const maxRefused = 8 << 30
+
 // archivePath reads the parameter that every archive route needs, in Docker's words.
 func archivePath(r *server.Request) (string, error) {
 	path := r.Get("path")
@@ -91,6 +94,8 @@ func (a archiveRoutes) put(ctx context.Context, r *server.Request) (server.Respo
 	}
 	o := archive.PutOptions{NoOverwriteDirNonDir: r.Bool("noOverwriteDirNonDir"), CopyUIDGID: r.Bool("copyUIDGID")}
 	if err := a.archives.Put(ctx, r.Var("id"), path, o, r.Body()); err != nil {
+		// A client that still sends would see its connection break and never read the sentence.
+		_, _ = io.CopyN(io.Discard, r.Body(), maxRefused)
 		return server.Response{}, err
 	}
 	return server.Status(http.StatusOK), nil

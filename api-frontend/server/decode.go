@@ -40,31 +40,42 @@ func bodyLength(h *fasthttp.RequestHeader) int64 {
 	return int64(n)
 }
 
-// bodyReader gives the body as it comes. fasthttp takes the end of the connection for the end of the body; a body of
-// known length that stops short is torn.
-func bodyReader(fc *fasthttp.RequestCtx, length int64) io.Reader {
+// bodyReader gives the body as it comes.
+func bodyReader(fc *fasthttp.RequestCtx, length int64) *bodyStream {
 	stream := fc.RequestBodyStream()
 	if stream == nil {
-		return bytes.NewReader(fc.Request.Body())
+		return &bodyStream{r: bytes.NewReader(fc.Request.Body()), length: -1, ended: true}
 	}
-	if length < 0 {
-		return stream
-	}
-	return &wholeBody{stream, length}
+	return &bodyStream{r: stream, length: length, ended: length == 0}
 }
 
-// wholeBody fails when its reader ends before left bytes.
-type wholeBody struct {
-	r    io.Reader
-	left int64
+// bodyStream is a body as it comes. fasthttp takes the end of the connection for the end of the body; a body of known
+// length that stops short is torn.
+type bodyStream struct {
+	r      io.Reader
+	length int64 // -1: chunked.
+	read   int64
+	ended  bool
 }
 
-func (b *wholeBody) Read(p []byte) (int, error) {
+// left is how much is unread; -1 is unknown.
+func (b *bodyStream) left() int64 {
+	switch {
+	case b.ended:
+		return 0
+	case b.length < 0:
+		return -1
+	}
+	return b.length - b.read
+}
+
+func (b *bodyStream) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
-	b.left -= int64(n)
-	if errors.Is(err, io.EOF) && b.left > 0 {
-		err = io.ErrUnexpectedEOF
+	b.read += int64(n)
+	if errors.Is(err, io.EOF) && b.read < b.length {
+		return n, io.ErrUnexpectedEOF
 	}
+	b.ended = b.ended || errors.Is(err, io.EOF) || b.read == b.length
 	return n, err
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -23,10 +22,13 @@ type exchange struct {
 	fc     *fasthttp.RequestCtx
 	peer   *peerConn
 	req    *Request
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	start  time.Time
-	onEnd  func()
+	body   *bodyStream
+	// closing says that the connection closes behind the answer, because more of the body may come.
+	closing bool
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	start   time.Time
+	onEnd   func()
 	// interrupted says that the context ended before the answer did.
 	interrupted bool
 	once        sync.Once
@@ -84,12 +86,13 @@ func (x *exchange) run(route *Route, vars []pathVar, asked string) (resp Respons
 	if r.query, err = url.ParseQuery(string(x.fc.URI().QueryString())); err != nil {
 		return Response{}, invalid("invalid query: %v", err)
 	}
-	r.body = bodyReader(x.fc, r.length)
+	x.body = bodyReader(x.fc, r.length)
+	r.body = x.body
 	if !route.StreamBody {
 		if r.length > maxJSONBody {
 			return Response{}, errBodyTooLarge
 		}
-		r.body = &limitedBody{r.body, maxJSONBody}
+		r.body = &limitedBody{x.body, maxJSONBody}
 	}
 	return route.Handler(x.ctx, r)
 }
@@ -126,7 +129,23 @@ func (x *exchange) answer(resp Response) {
 	x.finish(resp.status, nil)
 }
 
+// maxDiscard is how much of an unread body is worth reading to keep a connection.
+const maxDiscard = 64 << 10
+
+// closeIfUnread announces the connection's end when too much of the body is unread: the client must not use it again.
+func (x *exchange) closeIfUnread() {
+	left := x.req.length
+	if x.body != nil {
+		left = x.body.left()
+	}
+	if left < 0 || left > maxDiscard {
+		x.closing = true
+		x.fc.SetConnectionClose()
+	}
+}
+
 func (x *exchange) plain(status int, contentType string, body []byte) {
+	x.closeIfUnread()
 	x.fc.SetStatusCode(status)
 	if contentType != "" {
 		x.fc.SetContentType(contentType)
@@ -140,9 +159,6 @@ func (x *exchange) plain(status int, contentType string, body []byte) {
 // fail answers with an error.
 func (x *exchange) fail(err error, asked string) {
 	status := statusOf(err)
-	if status == http.StatusRequestEntityTooLarge {
-		x.drain()
-	}
 	switch cause := context.Cause(x.ctx); {
 	case errors.Is(cause, ErrClientLeft):
 		status = statusClientLeft
@@ -161,14 +177,6 @@ func (x *exchange) fail(err error, asked string) {
 	x.finish(status, err)
 }
 
-// drain reads the rest of a body that is too large, within bounds: a client that is still sending when the connection
-// closes would see a broken pipe instead of the answer.
-func (x *exchange) drain() {
-	if stream := x.fc.RequestBodyStream(); stream != nil {
-		_, _ = io.CopyN(io.Discard, stream, maxDrain)
-	}
-}
-
 func errorBody(err error) []byte {
 	body, encodeErr := encode(struct {
 		Message string `json:"message"`
@@ -182,7 +190,7 @@ func errorBody(err error) []byte {
 // finish ends the exchange once: its context ends, the connection watches for nobody, the log has a line.
 func (x *exchange) finish(status int, err error) {
 	x.once.Do(func() {
-		x.peer.finish()
+		x.peer.finish(x.closing)
 		x.interrupted = x.ctx.Err() != nil || x.server.streams.Err() != nil
 		x.cancel(nil)
 		if x.onEnd != nil {

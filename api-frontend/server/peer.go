@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"io"
 	"net"
 	"sync"
+	"time"
 )
 
 // peerConn is a client's connection, with the request that it is serving.
@@ -18,6 +20,7 @@ type peerConn struct {
 	halfGone bool
 	hijacked bool
 	abandon  func()
+	unread   bool
 	closed   bool
 }
 
@@ -32,10 +35,11 @@ func (c *peerConn) begin(cancel context.CancelCauseFunc) {
 	}
 }
 
-// finish ends what begin began.
-func (c *peerConn) finish() {
+// finish ends what begin began. unread says that the request's body was not read to its end.
+func (c *peerConn) finish(unread bool) {
 	c.mu.Lock()
 	c.cancel = nil
+	c.unread = unread && !c.gone && !c.hijacked
 	c.mu.Unlock()
 }
 
@@ -66,16 +70,32 @@ func (c *peerConn) claim() bool {
 	return mine
 }
 
+// lingerTime is how long a client that is still sending has to notice the answer.
+const lingerTime = 500 * time.Millisecond
+
+// linger closes our half and throws away what comes, for a while: a client that is still sending a body when the
+// connection closes would see a broken pipe instead of the answer.
+func (c *peerConn) linger() {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, c.Conn)
+}
+
 // Close closes the connection once.
 func (c *peerConn) Close() error {
 	c.mu.Lock()
-	closed, abandon := c.closed, c.abandon
+	closed, abandon, unread := c.closed, c.abandon, c.unread
 	c.closed, c.abandon = true, nil
 	c.mu.Unlock()
 	if closed {
 		return nil
 	}
 	c.set.remove(c)
+	if unread {
+		c.linger()
+	}
 	err := c.Conn.Close()
 	c.set.open.Done()
 	if abandon != nil {

@@ -16,7 +16,6 @@ import (
 // Limits of what a client may send.
 const (
 	maxJSONBody = 4 << 20
-	maxDrain    = 64 << 20
 	// prefetch is how much of a body fasthttp reads before the handler runs. Limits of bodies are ours, by route.
 	prefetch  = 1
 	maxHeader = 32 << 10

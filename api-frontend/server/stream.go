@@ -31,6 +31,7 @@ func (x *exchange) streamAnswer(resp Response) {
 		x.finish(resp.status, nil)
 		return
 	}
+	x.closeIfUnread()
 	x.fc.SetStatusCode(resp.status)
 	x.fc.SetContentType(resp.contentType)
 	x.fc.Response.ImmediateHeaderFlush = true

@@ -3,12 +3,15 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/arca-engine/arca/test/harness"
 )
 
 const terminate = syscall.SIGTERM
@@ -101,8 +104,12 @@ func TestAutoRemove(t *testing.T) {
 	arca.Docker(t, "run", "-d", "--rm", "--name", name, "-v", "/data", "busybox", "sleep", "1000").OK()
 	volume := arca.Inspect(t, name, "{{(index .Mounts 0).Name}}")
 	arca.Docker(t, "stop", "-t", "0", name).OK()
-	arca.Docker(t, "wait", name)
-	arca.Docker(t, "inspect", name).Exit(1)
+	harness.Eventually(t, harness.CommandTimeout, func() error { // stop returns when it has ended, not when it is gone
+		if arca.Docker(t, "inspect", name).Code == 0 {
+			return errors.New("the container is still there")
+		}
+		return nil
+	})
 	arca.Docker(t, "volume", "inspect", volume).Exit(1)
 }
 
@@ -194,7 +201,7 @@ func TestParallelContainers(t *testing.T) {
 	done := make(chan string, n)
 	for i := range n {
 		go func() {
-			out, err := arca.Command(t.Context(), "run", "--rm", "busybox", "echo", strconv.Itoa(i)).CombinedOutput()
+			out, err := arca.Command(t.Context(), "run", "--rm", "busybox", "echo", strconv.Itoa(i)).Output()
 			if err != nil || strings.TrimSpace(string(out)) != strconv.Itoa(i) {
 				done <- fmt.Sprintf("number %d: %v: %s", i, err, out)
 				return

@@ -20,7 +20,7 @@ func TestRun(t *testing.T) {
 		{"output", []string{"busybox", "echo", "hi"}, 0, "hi\n", ""},
 		{"both streams", []string{"busybox", "sh", "-c", "echo out; echo err >&2"}, 0, "out\n", "err\n"},
 		{"exit code", []string{"busybox", "sh", "-c", "exit 42"}, 42, "", ""},
-		{"killed by a signal", []string{"busybox", "sh", "-c", "kill -9 $$"}, 137, "", ""},
+		{"killed by a signal", []string{"--init", "busybox", "sh", "-c", "kill -9 $$"}, 137, "", ""},
 		{"not found", []string{"busybox", "no-such-program"}, 127, "", "executable file not found in $PATH"},
 		{"not executable", []string{"busybox", "/etc/passwd"}, 126, "", "permission denied"},
 		{"a directory", []string{"busybox", "/etc"}, 126, "", ""},

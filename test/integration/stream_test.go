@@ -6,9 +6,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -40,8 +41,8 @@ func TestBinaryThroughStandardStreams(t *testing.T) {
 	}
 }
 
-// terminal runs docker on a terminal and tells what it showed.
-func terminal(t *testing.T, input string, size *pty.Winsize, args ...string) (string, error) {
+// terminal runs docker on a terminal, types input once it has shown what is waited for, and tells what it showed.
+func terminal(t *testing.T, size *pty.Winsize, after, input string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.CommandTimeout)
 	defer cancel()
@@ -51,28 +52,45 @@ func terminal(t *testing.T, input string, size *pty.Winsize, args ...string) (st
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	if _, err := f.WriteString(input); err != nil {
-		t.Fatal(err)
-	}
 	var shown bytes.Buffer
-	_, _ = io.Copy(&shown, f) // ends with EIO when the other side is closed
-	return shown.String(), cmd.Wait()
+	buf := make([]byte, 4096)
+	typed := false
+	for {
+		if !typed && strings.Contains(shown.String(), after) {
+			typed = true
+			if _, err := f.WriteString(input); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n, err := f.Read(buf)
+		shown.Write(buf[:n])
+		if err != nil { // EIO when the other side is closed
+			return shown.String(), cmd.Wait()
+		}
+	}
 }
 
 func TestTerminal(t *testing.T) {
 	t.Parallel()
 	size := &pty.Winsize{Rows: 33, Cols: 77}
-	for _, tc := range []struct{ name, input, command, want string }{
-		{"is one", "", "tty && test -t 0 && test -t 1 && echo yes", "yes\r\n"},
-		{"size", "", "sleep 0.3; stty size", "33 77\r\n"},
-		{"line editing", "echo $((40+2))\nexit\n", "exec sh", "42\r\n"},
-		{"ctrl-c", "\x03", "trap 'echo got; exit' INT; while :; do sleep 0.1; done", "got\r\n"},
-		{"TERM", "", "echo $TERM", "xterm\r\n"},
+	for _, tc := range []struct {
+		name, after, input, command, want string
+		code                              int
+	}{
+		{"is one", "", "", "tty && test -t 0 && test -t 1 && echo yes", "yes\r\n", 0},
+		{"size", "ready", "\n", "echo ready; read x; stty size", "33 77\r\n", 0},
+		{"line editing", "# ", "echo $((40+2))\nexit\n", "exec sh", "42\r\n", 0},
+		{"ctrl-c", "ready", "\x03", "trap 'echo got; exit 4' INT; echo ready; while :; do sleep 0.1; done", "got\r\n", 4},
+		{"TERM", "", "", "echo $TERM", "xterm\r\n", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			shown, err := terminal(t, tc.input, size, "run", "--rm", "-it", "busybox", "sh", "-c", tc.command)
-			if err != nil && tc.name != "ctrl-c" || !strings.Contains(shown, tc.want) {
+			shown, err := terminal(t, size, tc.after, tc.input, "run", "--rm", "-it", "busybox", "sh", "-c", tc.command)
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.ExitCode() == tc.code {
+				err = nil
+			}
+			if err != nil || !strings.Contains(shown, tc.want) {
 				t.Errorf("%v: %q, want %q", err, shown, tc.want)
 			}
 		})
@@ -82,24 +100,8 @@ func TestTerminal(t *testing.T) {
 func TestDetachKeys(t *testing.T) {
 	t.Parallel()
 	name := arca.Container(t)
-	ctx, cancel := context.WithTimeout(t.Context(), harness.CommandTimeout)
-	defer cancel()
-	cmd := arca.Command(ctx, "run", "-it", "--name", name, "busybox", "sh")
-	f, err := pty.Start(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	buf := make([]byte, 100)
-	if _, err := f.Read(buf); err != nil { // the prompt
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString("\x10\x11"); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, f)
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("detach: %v", err)
+	if shown, err := terminal(t, nil, "# ", "\x10\x11", "run", "-it", "--name", name, "busybox", "sh"); err != nil {
+		t.Errorf("detach: %v: %q", err, shown)
 	}
 	arca.WaitInspect(t, name, "{{.State.Status}}", "running")
 }
@@ -162,8 +164,7 @@ func TestManyAttached(t *testing.T) {
 		}()
 	}
 	harness.Eventually(t, 20*time.Second, func() error {
-		now := strconv.FormatInt(time.Now().Unix()+1, 10)
-		seen := arca.Docker(t, "events", "--since", "5m", "--until", now, "--filter", "event=attach", "--filter", "container="+name, "-f", "{{.Action}}").OK().Lines()
+		seen := arca.Docker(t, "events", "--since", "5m", "--until", soon(), "--filter", "event=attach", "--filter", "container="+name, "--format", "{{.Action}}").OK().Lines()
 		if len(seen) < clients {
 			return fmt.Errorf("%d of %d clients are attached", len(seen), clients)
 		}

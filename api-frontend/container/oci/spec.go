@@ -1,7 +1,9 @@
 package oci
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 
@@ -107,6 +109,11 @@ func rootPropagation(c *record.Container) string {
 	return p
 }
 
+// deviceError is Docker's sentence for a device that cannot be had.
 func deviceError(at string, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
 	return fmt.Errorf("error gathering device information while adding custom device %q: %w", at, err)
 }

@@ -48,7 +48,7 @@ func manifestPlatforms(ctx context.Context, sess *registry.Session, m registry.M
 	if err != nil {
 		return nil, err
 	}
-	body, _, err := sess.Blob(ctx, p.manifest.Config.Digest, 0)
+	body, _, err := sess.Blob(ctx, p.manifest.Config, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func (s *Service) downloadOnce(ctx context.Context, sess *registry.Session, f *f
 	if part.Len() == part.Size() {
 		return nil
 	}
-	body, at, err := sess.Blob(ctx, f.blob.Digest, part.Len())
+	body, at, err := sess.Blob(ctx, f.blob, part.Len())
 	if err != nil {
 		return err
 	}

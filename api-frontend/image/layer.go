@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -97,47 +96,39 @@ func (s *Service) place(ctx context.Context, f *flight) error {
 
 // stream runs download and unpacking side by side, then makes both durable and records them.
 func (s *Service) stream(ctx context.Context, sess *registry.Session, f *flight, part *content.Partial) (layer, error) {
-	var done atomic.Bool // The download.
-	var res layerdisk.Result
 	disk, err := s.content.Temp()
 	if err != nil {
 		<-s.places
 		return layer{}, err
 	}
+	u := &unpacking{s: s, f: f, part: part, disk: disk, doubtful: part.Len() > 0}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer func() { <-s.places }()
-		err := s.download(gctx, sess, f, part)
-		if err != nil {
+		if err := s.download(gctx, sess, f, part); err != nil {
 			part.Fail(err)
 			return err
 		}
-		done.Store(true)
+		u.whole.Store(true)
 		f.step("Download complete")
 		f.step("Extracting")
 		return nil
 	})
-	g.Go(func() (err error) {
-		open := func() (io.ReadCloser, error) {
-			return &counted{ReadCloser: part.Reader(), moved: func(n int64) {
-				if done.Load() {
-					f.progress("Extracting", n)
-				}
-			}}, nil
-		}
-		res, err = layerdisk.Convert(gctx, open, disk, s.opt.Limits)
-		return err
-	})
-	if err := g.Wait(); err != nil {
+	g.Go(func() error { return u.run(gctx) })
+	err = g.Wait()
+	if err == nil {
+		err = u.again(ctx)
+	}
+	if err != nil {
 		return layer{}, errors.Join(err, content.Discard(disk))
 	}
 	f.progress("Extracting", f.blob.Size)
 	g.Go(part.Commit)
-	g.Go(func() error { return s.content.CommitDisk(disk, res.DiffID) })
+	g.Go(func() error { return s.content.CommitDisk(disk, u.res.DiffID) })
 	if err := g.Wait(); err != nil {
 		return layer{}, err
 	}
-	return s.recordLayer(f.blob.Digest, res)
+	return s.recordLayer(f.blob.Digest, u.res)
 }
 
 // unpackBlob makes the disk of a blob that is already here.

@@ -153,7 +153,7 @@ func (p *parsed) withConfig(raw []byte) error {
 func (s *Service) fetchConfig(ctx context.Context, sess *registry.Session, p *parsed) error {
 	raw, err := s.content.ReadBlob(p.manifest.Config.Digest)
 	if err != nil {
-		body, _, err := sess.Blob(ctx, p.manifest.Config.Digest, 0)
+		body, _, err := sess.Blob(ctx, p.manifest.Config, 0)
 		if err != nil {
 			return err
 		}

@@ -27,6 +27,7 @@ type Partial struct {
 	mu struct {
 		sync.Mutex
 		n    int64
+		anew int   // How often Restart threw bytes away.
 		err  error // Set when no more bytes will come; io.EOF when the blob is whole.
 		wake chan struct{}
 	}
@@ -52,6 +53,7 @@ func (s *Store) Partial(d digest.Digest, size int64) (*Partial, error) {
 		if err := p.Restart(); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
+		p.mu.anew = 0 // Nobody reads yet.
 	}
 	return p, nil
 }
@@ -89,8 +91,8 @@ func (p *Partial) wakeLocked() {
 	p.mu.wake = make(chan struct{})
 }
 
-// Restart forgets what is there. Readers that are under way go on where they were once the bytes are there again; who
-// reads to io.EOF after a Restart must check what it read by a digest of its own.
+// Restart forgets what is there. Readers that are under way go on where they were once the bytes are there again; what
+// they read before is not what Verify believes in: see Restarted.
 func (p *Partial) Restart() error {
 	if err := p.f.Truncate(0); err != nil {
 		return fmt.Errorf("empty partial blob: %w", err)
@@ -98,8 +100,18 @@ func (p *Partial) Restart() error {
 	p.h.Reset()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.mu.n > 0 {
+		p.mu.anew++
+	}
 	p.mu.n = 0
 	return nil
+}
+
+// Restarted says whether bytes that a reader may have seen were thrown away: such a reader must read again.
+func (p *Partial) Restarted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.anew > 0
 }
 
 // Verify checks length and digest of the whole blob and tells the readers that it is whole. A blob that is wrong is
@@ -137,12 +149,20 @@ func (p *Partial) Close() error {
 }
 
 // Reader follows the blob from its beginning: it waits for bytes that are still to come. It ends with io.EOF only after
-// Verify, so whoever read it all read what the digest says.
-func (p *Partial) Reader() io.ReadCloser { return io.NopCloser(&follower{p: p}) }
+// Verify, so whoever read it all without a Restart read what the digest says.
+// Close ends a Read that waits.
+func (p *Partial) Reader() io.ReadCloser { return &follower{p: p, quit: make(chan struct{})} }
 
 type follower struct {
-	p  *Partial
-	at int64
+	p    *Partial
+	at   int64
+	once sync.Once
+	quit chan struct{}
+}
+
+func (r *follower) Close() error {
+	r.once.Do(func() { close(r.quit) })
+	return nil
 }
 
 func (r *follower) Read(b []byte) (int, error) {
@@ -161,6 +181,10 @@ func (r *follower) Read(b []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		<-wake
+		select {
+		case <-wake:
+		case <-r.quit:
+			return 0, os.ErrClosed
+		}
 	}
 }

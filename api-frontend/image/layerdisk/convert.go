@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"syscall"
 
 	"github.com/Microsoft/hcsshim/ext4/tar2ext4"
 	"github.com/containerd/errdefs"
@@ -18,14 +20,14 @@ const Root = "rootfs"
 
 // Limits bound what a layer may cost.
 type Limits struct {
-	// Bytes bounds the uncompressed stream and the disk.
+	// Bytes bounds the uncompressed stream; the disk may have twice as many.
 	Bytes int64
 	// Entries bounds the number of files.
 	Entries int
 }
 
 // DefaultLimits is generous for real images and stops bombs.
-var DefaultLimits = Limits{Bytes: 128 << 30, Entries: 4 << 20}
+var DefaultLimits = Limits{Bytes: 64 << 30, Entries: 4 << 20}
 
 // Result tells what a pass over a layer learned.
 type Result struct {
@@ -71,24 +73,36 @@ func pass(ctx context.Context, open Source, out Disk, lim Limits, skip map[int]s
 	if err != nil {
 		return Result{}, nil, err
 	}
-	defer func() { err = errors.Join(err, src.Close()) }()
+	defer func() { err = errors.Join(err, ignoreClosed(src.Close())) }()
 	return convert(ctx, src, out, lim, skip)
 }
 
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
 func convert(
-	ctx context.Context, r io.Reader, out Disk, lim Limits, skip map[int]struct{},
+	ctx context.Context, r io.ReadCloser, out Disk, lim Limits, skip map[int]struct{},
 ) (res Result, again map[int]struct{}, err error) {
 	plain, err := Decompress(r)
 	if err != nil {
 		return Result{}, nil, err
 	}
 	ahead := newAhead(ctx, plain)
-	defer func() { err = errors.Join(err, ahead.Close()) }()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close()) // Ends a read that waits for bytes which nobody wants any more.
+		}
+		err = errors.Join(err, ahead.Close())
+	}()
 	hashed := &hashReader{r: ahead, h: sha256.New(), limit: lim.Bytes}
-	rw := newRewriter(hashed, lim.Entries)
+	rw := newRewriter(hashed, lim)
 	rw.skip = skip
 	if err := writeDisk(rw, out, lim.Bytes); err != nil {
-		return Result{}, nil, fmt.Errorf("make layer disk: %w", rw.cause(err))
+		return Result{}, nil, fmt.Errorf("make layer disk: %w", classify(hashed, rw.cause(err)))
 	}
 	// What follows the archive's end belongs to the digest too.
 	if _, err := io.Copy(io.Discard, hashed); err != nil {
@@ -98,6 +112,15 @@ func convert(
 	return Result{DiffID: id, Size: rw.size, TarSize: hashed.n}, rw.tree.replaced, nil
 }
 
+// classify calls malformed what neither the stream's source nor the disk's file has failed at.
+func classify(in *hashReader, err error) error {
+	var no syscall.Errno
+	if in.err != nil || errors.As(err, &no) || errdefs.IsInvalidArgument(err) || errdefs.IsResourceExhausted(err) {
+		return err
+	}
+	return fmt.Errorf("malformed layer: %w: %w", err, errdefs.ErrInvalidArgument)
+}
+
 // writeDisk keeps a panic of the writer on hostile input an error.
 func writeDisk(r io.Reader, out io.ReadWriteSeeker, limit int64) (err error) {
 	defer func() {
@@ -105,5 +128,5 @@ func writeDisk(r io.Reader, out io.ReadWriteSeeker, limit int64) (err error) {
 			err = fmt.Errorf("malformed layer: %v: %w", p, errdefs.ErrInvalidArgument)
 		}
 	}()
-	return tar2ext4.ConvertTarToExt4(r, out, tar2ext4.ConvertWhiteout, tar2ext4.MaximumDiskSize(limit))
+	return tar2ext4.ConvertTarToExt4(r, out, tar2ext4.ConvertWhiteout, tar2ext4.MaximumDiskSize(2*limit+16<<20))
 }

@@ -31,14 +31,15 @@ type rewriter struct {
 	left    int
 	index   int
 	size    int64
+	bytes   int64
 	started bool
 	ended   bool
 	err     error
 	skip    map[int]struct{}
 }
 
-func newRewriter(r io.Reader, entries int) *rewriter {
-	return &rewriter{in: tar.NewReader(r), tree: newTree(), left: entries, index: -1}
+func newRewriter(r io.Reader, lim Limits) *rewriter {
+	return &rewriter{in: tar.NewReader(r), tree: newTree(), left: lim.Entries, bytes: lim.Bytes, index: -1}
 }
 
 // cause prefers the rewriter's own error to the writer's wrapping of it.
@@ -135,7 +136,9 @@ func (w *rewriter) entry(h *tar.Header) error {
 	if name != "" {
 		name = path.Join(parent, base)
 	}
-	w.size += h.Size
+	if w.size += h.Size; w.size > w.bytes { // A sparse file's holes are not in the stream.
+		return errdefs.ErrResourceExhausted.WithMessage(fmt.Sprintf("layer's files are larger than %d bytes", w.bytes))
+	}
 	return w.content(h, name)
 }
 

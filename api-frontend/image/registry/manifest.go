@@ -34,7 +34,7 @@ var accept = strings.Join([]string{
 
 // Manifest fetches by tag or digest.
 func (s *Session) Manifest(ctx context.Context, ref string) (Manifest, error) {
-	resp, err := s.get(ctx, "/manifests/"+ref, accept, 0)
+	resp, err := s.get(ctx, "/manifests/"+ref, accept, "")
 	if err != nil {
 		return Manifest{}, err
 	}

@@ -66,6 +66,9 @@ func (l *Log) Read(ctx context.Context, o ReadOptions, w io.Writer) error {
 	if err := q.tail(o.Tail); err != nil {
 		return err
 	}
+	if o.Tail < 0 {
+		q.skipOld()
+	}
 	err = q.copy(ctx)
 	if errors.Is(err, errUntil) {
 		return q.e.flush()
@@ -290,6 +293,15 @@ func (q *query) tail(n int) error {
 	}
 	r.off = off
 	return nil
+}
+
+// skipOld leaves out the compressed files that end before anything that is wanted.
+func (q *query) skipOld() {
+	q.l.mu.Lock()
+	defer q.l.mu.Unlock()
+	for r := q.r; r.src.z != nil && !r.src.meta.LastTime.IsZero() && r.src.meta.LastTime.Before(q.o.Since); {
+		r.advanceLocked()
+	}
 }
 
 // count tells how many records a compressed file has; one that does not say it is read twice.

@@ -254,11 +254,32 @@ func (r *fileReader) more() (bool, error) {
 			return false, nil
 		}
 		r.buf = r.buf[:0] // a torn record at the end of a file.
-		r.l.mu.Lock()
-		r.advanceLocked()
-		r.l.pruneLocked()
-		r.l.mu.Unlock()
+		if err := r.advance(); err != nil {
+			return false, err
+		}
 	}
+}
+
+// advance goes to the next file: one that is open, or one that still has a name.
+func (r *fileReader) advance() error {
+	l := r.l
+	l.fsmu.RLock()
+	defer l.fsmu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	gen := r.src.gen + 1
+	if age := l.cur.gen - gen; len(r.queue) == 0 && age > 0 && age <= l.ages && (len(l.kept) == 0 || l.kept[0].gen > gen) {
+		s, err := l.openRotated(gen, age)
+		if err != nil {
+			return err
+		}
+		if s != nil {
+			r.queue = append(r.queue, s)
+		}
+	}
+	r.advanceLocked()
+	l.pruneLocked()
+	return nil
 }
 
 // limit tells how far the current file may be read, and whether that is the end of all.

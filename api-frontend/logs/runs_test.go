@@ -199,3 +199,32 @@ func TestClosedBeforeCopy(t *testing.T) {
 		t.Errorf("%d readers, %d subscribers are left", len(l.readers), len(l.subs))
 	}
 }
+
+// TestKeptFilesAreBounded: a reader that stalls over more rotated files than are kept open finds them by name.
+func TestKeptFilesAreBounded(t *testing.T) {
+	for _, compress := range []string{"false", "true"} {
+		l := open(t, config(t, JSONFile, "max-size", "1k", "max-file", "400", "compress", compress))
+		must(t, l.StartRun(1))
+		feed(t, l, 0, 10)
+		w := &gatedWriter{open: make(chan struct{})}
+		o := both
+		o.Follow, o.Raw = true, true
+		var wg sync.WaitGroup
+		wg.Go(func() { must(t, l.Read(t.Context(), o, w)) })
+		waitReaders(l, 1)
+		const n = 3500
+		feed(t, l, 10, n)
+		l.mu.Lock()
+		if len(l.kept) > maxKept || l.cur.gen <= maxKept {
+			t.Errorf("%d files are kept open after %d rotations", len(l.kept), l.cur.gen)
+		}
+		l.mu.Unlock()
+		close(w.open)
+		must(t, l.EndRun())
+		wg.Wait()
+		if got := w.String(); got != lines(0, n, 1, 2) {
+			t.Errorf("followed %d bytes of %d", len(got), len(lines(0, n, 1, 2)))
+		}
+		must(t, l.Close())
+	}
+}

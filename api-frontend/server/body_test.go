@@ -32,7 +32,7 @@ func bodies() []server.Route {
 
 func put(t *testing.T, s *servertest.Server, path string, size int64, chunked bool) (int, string) {
 	t.Helper()
-	var body io.Reader = io.LimitReader(zeros{}, size)
+	body := io.LimitReader(zeros{}, size)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://d"+path, body)
 	if err != nil {
 		t.Fatal(err)

@@ -154,9 +154,10 @@ func (e *Engine) startFailed(ctx context.Context, c *Container, r *run, cause er
 // for one that cannot be run, 128 for everything else.
 func startError(err error) (int, error) {
 	text := err.Error()
-	oci := strings.Contains(text, "runc") || strings.Contains(text, "OCI runtime")
-	if oci && !strings.HasPrefix(text, "failed to create task") {
-		text = "failed to create task for container: failed to create shim task: " + text
+	oci := strings.HasPrefix(text, "runc ")
+	if oci {
+		// The words of containerd around those of runc.
+		text = "failed to create task for container: failed to create shim task: OCI runtime create failed: " + text + ": unknown"
 	}
 	contains := func(ss ...string) bool {
 		for _, s := range ss {
@@ -167,7 +168,7 @@ func startError(err error) (int, error) {
 		return false
 	}
 	switch {
-	case contains("executable file not found", "no such file or directory", "system cannot find the file specified", "failed to run runc create/exec call") && oci:
+	case contains("executable file not found", "no such file or directory", "system cannot find the file specified") && oci:
 		return 127, &sentence{text, errdefs.ErrInvalidArgument}
 	case contains("permission denied", "is a directory", "not a directory", "exec format error") && oci:
 		return 126, &sentence{text, errdefs.ErrInvalidArgument}

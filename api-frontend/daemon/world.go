@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"os"
-	"runtime"
 
 	"github.com/moby/moby/api/types/container"
 
@@ -18,7 +17,7 @@ func environment(cfg *config.Config) normal.Environment {
 		hostname = "localhost"
 	}
 	return normal.Environment{
-		Kernel: normal.FullKernel(cgroupVersion(), runtime.NumCPU()), Hostname: hostname,
+		Kernel: kernel(), Hostname: hostname,
 		Defaults: normal.Defaults{
 			LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, ShmSize: int64(cfg.ShmSize),
 			IpcMode: container.IpcMode(cfg.IpcMode), CgroupnsMode: container.CgroupnsMode(cfg.CgroupnsMode),
@@ -29,7 +28,7 @@ func environment(cfg *config.Config) normal.Environment {
 
 // world is what OCI specs depend on beside records.
 func world(cfg *config.Config) oci.World {
-	return oci.World{Ulimits: ulimits(cfg), Init: cfg.Init, Devices: devices(), AppArmor: hasAppArmor(), NoSeccomp: false}
+	return oci.World{Ulimits: ulimits(cfg), Init: cfg.Init, Devices: devices(), AppArmor: hasAppArmor(), MaskedPaths: maskedPaths()}
 }
 
 func ulimits(cfg *config.Config) map[string]*container.Ulimit {

@@ -2,20 +2,16 @@ package daemon
 
 import (
 	"os"
+	"runtime"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/arca-engine/arca/api-frontend/container/normal"
 	"github.com/arca-engine/arca/api-frontend/container/oci"
 )
 
-// cgroupVersion tells the version of the cgroup hierarchy in which containers are limited.
-func cgroupVersion() int {
-	var st unix.Statfs_t
-	if err := unix.Statfs("/sys/fs/cgroup", &st); err == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {
-		return 2
-	}
-	return 1
-}
+// kernel tells what the kernel under the containers can limit: in a namespace sandbox it is this machine's.
+func kernel() normal.Kernel { return normal.HostKernel(os.DirFS("/"), runtime.NumCPU()) }
+
+func maskedPaths() []string { return oci.HostMaskedPaths(os.DirFS("/")) }
 
 func hasAppArmor() bool {
 	b, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")

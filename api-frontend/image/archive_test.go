@@ -216,23 +216,6 @@ func TestHostileArchives(t *testing.T) {
 	}
 }
 
-func FuzzLoad(f *testing.F) {
-	reg := imagetest.NewRegistry(f)
-	ref := reg.Push("x:v1", imagetest.Small(f))
-	e := newEngine(f)
-	e.mustPull(ref)
-	f.Add(e.save(ref))
-	f.Add(imagetest.Tar(f, imagetest.File{Name: "manifest.json", Body: `[{"Config":"a","Layers":["b"],"RepoTags":["x:y"]}]`}, imagetest.File{Name: "a", Body: "{}"}, imagetest.File{Name: "b", Type: '1', Link: "a"}))
-	f.Add(imagetest.Tar(f, imagetest.File{Name: "index.json", Body: `{"schemaVersion":2,"manifests":[{"digest":"sha256:00"}]}`}))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p := progress.New(io.Discard, nil)
-		_ = e.Load(t.Context(), bytes.NewReader(b), image.LoadOptions{}, p) // Any error is right; a crash is not.
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func FuzzResolve(f *testing.F) {
 	e := newEngine(f)
 	for _, s := range []string{"x", "a/b/c:d", "sha256:0", "x@sha256:" + strings.Repeat("a", 64), "@", ":", "a:b:c@d", strings.Repeat("a", 64)} {

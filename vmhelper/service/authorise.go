@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
@@ -97,6 +98,19 @@ func (s *Service) edge(method string, err *error) {
 	}
 	s.cfg.Log.Debug("call failed", "method", method, "error", *err)
 	if _, ok := status.FromError(*err); !ok {
-		*err = errgrpc.ToGRPC(*err)
+		*err = sentence(errgrpc.ToGRPC(*err))
 	}
+}
+
+// sentence leaves the class out of the text: the code tells it.
+func sentence(err error) error {
+	st := status.Convert(err)
+	text := st.Message()
+	for _, class := range []error{
+		errdefs.ErrUnknown, errdefs.ErrInvalidArgument, errdefs.ErrNotFound, errdefs.ErrAlreadyExists, errdefs.ErrPermissionDenied,
+		errdefs.ErrResourceExhausted, errdefs.ErrFailedPrecondition, errdefs.ErrUnavailable, errdefs.ErrNotImplemented, errdefs.ErrInternal,
+	} {
+		text = strings.ReplaceAll(strings.TrimSuffix(text, ": "+class.Error()), ": "+class.Error()+"\n", "\n")
+	}
+	return status.Error(st.Code(), text)
 }

@@ -56,6 +56,8 @@ func (d *Driver) create(ctx context.Context, spec sandbox.Spec) (*box, error) {
 	b, err := d.take(ctx, &desc)
 	if err == nil {
 		err = b.awaitBoot(ctx)
+	} else if reason, ok := d.ended(desc.BootID); ok {
+		return nil, fmt.Errorf("the sandbox ended: %s: %w", reason, errdefs.ErrUnavailable)
 	}
 	if err != nil {
 		// What was begun is ended even when the caller has left.
@@ -67,6 +69,15 @@ func (d *Driver) create(ctx context.Context, spec sandbox.Spec) (*box, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// ended tells why a boot that never became a box has ended.
+func (d *Driver) ended(bootID string) (string, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	reason, ok := d.gone[bootID]
+	delete(d.gone, bootID)
+	return reason, ok
 }
 
 func (b *box) awaitBoot(ctx context.Context) error {

@@ -2,7 +2,6 @@ package privileged
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -34,6 +33,7 @@ type box struct {
 	mu     sync.Mutex
 	rec    record
 	reason string // why it is being killed.
+	over   bool   // its agent has ended.
 	shown  bool   // its start was answered, so its end is told.
 }
 
@@ -56,14 +56,14 @@ func (b *box) update(f func(*Description)) error {
 // kill sends every process of the sandbox its end. done tells when they are gone.
 func (b *box) kill(reason string) error {
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return nil // It has ended, and what is left of it is being removed.
+	}
 	if b.reason == "" {
 		b.reason = reason
 	}
-	b.mu.Unlock()
 	err := b.child.Signal(unix.SIGKILL)
-	if errors.Is(err, os.ErrClosed) {
-		return nil // It has ended, and what is left of it is being removed.
-	}
 	if kerr := b.group.Kill(); err == nil {
 		err = kerr
 	}
@@ -82,6 +82,7 @@ func (b *box) watch() {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupLimit)
 	defer cancel()
 	b.mu.Lock()
+	b.over = true
 	reason, shown := b.reason, b.shown
 	b.mu.Unlock()
 	if reason == "" {

@@ -202,6 +202,9 @@ func (l *Log) flush() error {
 	}
 	f := e.next
 	if f == nil {
+		if err := l.reopenIfCut(); err != nil {
+			return err
+		}
 		f = l.cur.f // changed by the writer alone.
 	}
 	if _, err := f.Write(e.buf); err != nil {
@@ -222,6 +225,29 @@ func (l *Log) flush() error {
 	return nil
 }
 
+// reopenIfCut begins a new segment when somebody has truncated the file under us, as people do to free space.
+func (l *Log) reopenIfCut() error {
+	st, err := l.cur.f.Stat()
+	if err != nil {
+		return fmt.Errorf("write log: %w", err)
+	}
+	if st.Size() >= l.enc.size {
+		return nil
+	}
+	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return fmt.Errorf("write log: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.cur
+	l.cur = &segment{gen: old.gen + 1, f: f, size: st.Size(), refs: 1}
+	l.enc.size = st.Size()
+	l.kept = append(l.kept, old)
+	l.pruneLocked()
+	return nil
+}
+
 // tellLocked shows readers how far the writer is. Nothing is encoded that is not written.
 func (l *Log) tellLocked() {
 	l.written = l.enc.pos
@@ -239,12 +265,8 @@ func (l *Log) rotate() error {
 		old := l.cur
 		l.cur = &segment{gen: old.gen + 1, f: l.enc.next, refs: 1}
 		l.enc.next = nil
-		if len(l.readers) > 0 || len(l.subs) > 0 {
-			l.kept = append(l.kept, old)
-			l.pruneLocked()
-		} else {
-			old.unref()
-		}
+		l.kept = append(l.kept, old)
+		l.pruneLocked()
 		l.mu.Unlock()
 	}
 	l.fsmu.Unlock()

@@ -250,6 +250,10 @@ func (r *fileReader) more() (bool, error) {
 		if err != nil && err != io.EOF {
 			return false, fmt.Errorf("read log: %w", err)
 		}
+		if r.src.z == nil && r.off < limit { // somebody cut the file: what is missing is skipped.
+			r.off = limit
+			continue
+		}
 		if last {
 			return false, nil
 		}

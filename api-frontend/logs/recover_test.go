@@ -154,7 +154,7 @@ func TestFailedWrite(t *testing.T) {
 			feed(t, l, 0, 300)
 			must(t, l.Append(t.Context(), []Chunk{{1, l.written.stdout, start, []byte("prom")}}))
 			good := l.cur.f
-			bad, err := os.Open(os.DevNull)
+			bad, err := os.Open(l.path)
 			must(t, err)
 			l.cur.f = bad
 			off := l.written
@@ -178,5 +178,47 @@ func TestFailedWrite(t *testing.T) {
 			}
 			must(t, l.Close())
 		})
+	}
+}
+
+// TestCutByHand: somebody empties the file to free space while it is followed.
+func TestCutByHand(t *testing.T) {
+	for _, driver := range []string{JSONFile, Local} {
+		c := config(t, driver)
+		l := open(t, c)
+		must(t, l.StartRun(1))
+		feed(t, l, 0, 100)
+		o := both
+		o.Follow, o.Raw = true, true
+		w := make(chanWriter, 1000)
+		done := make(chan error, 1)
+		go func() { done <- l.Read(t.Context(), o, w) }()
+		waitReaders(l, 1)
+		feed(t, l, 100, 101)
+		got := ""
+		for got != lines(0, 101, 1, 2) {
+			got += <-w
+		}
+		must(t, os.Truncate(l.path, 0))
+		feed(t, l, 101, 300)
+		must(t, l.EndRun())
+		must(t, <-done)
+		close(w)
+		for s := range w {
+			got += s
+		}
+		if got != lines(0, 300, 1, 2) {
+			t.Errorf("%s: followed %d bytes: %.80q", driver, len(got), got)
+		}
+		if got := readRaw(t, l, both); got != lines(101, 300, 1, 2) {
+			t.Errorf("%s: read %d bytes: %.80q", driver, len(got), got)
+		}
+		run, stdout, stderr := l.Offsets()
+		must(t, l.Abandon())
+		l = open(t, c)
+		if r, o, e := l.Offsets(); r != run || o != stdout || e != stderr {
+			t.Errorf("%s: offsets %d %d %d, want %d %d %d", driver, r, o, e, run, stdout, stderr)
+		}
+		must(t, l.Close())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -77,7 +78,9 @@ func status(ctx context.Context, home instance.Home, out io.Writer) error {
 		for _, d := range i.Drivers() {
 			line(d.Name, "%s", d.Value)
 		}
-		wrong = append(wrong, i.Warnings...)
+		for _, w := range i.Warnings {
+			line("Note", "%s", strings.TrimPrefix(w, "WARNING: "))
+		}
 	}
 	for _, w := range wrong {
 		line("Wrong", "%s", w)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -93,7 +94,7 @@ func (i *Instance) tree(t testing.TB) []int {
 	parents := map[int]int{}
 	mine := map[int]bool{}
 	for _, pid := range pids(t) {
-		parents[pid] = parentOf(pid)
+		parents[pid] = Parent(pid)
 		if cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && i.owns(string(cmdline)) {
 			mine[pid] = true
 		}
@@ -116,7 +117,8 @@ func (i *Instance) owns(cmdline string) bool {
 	return strings.HasPrefix(filepath.Base(program), "arca") && strings.Contains(cmdline, i.Home)
 }
 
-func parentOf(pid int) int {
+// Parent tells the parent of a process; 0 when it has ended.
+func Parent(pid int) int {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
@@ -202,4 +204,56 @@ func countEntries(dir string) int {
 		return 0
 	}
 	return len(entries)
+}
+
+// Worker tells the pid of vmhelper's worker, a child of the keeper beside the agents; 0 when it does not run.
+func (i *Instance) Worker(t testing.TB) int {
+	t.Helper()
+	keeper := i.DaemonPID("vmhelper")
+	for _, pid := range pids(t) {
+		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && strings.HasPrefix(string(cmdline), "arca-vmhelper\x00worker\x00") && Parent(pid) == keeper {
+			return pid
+		}
+	}
+	return 0
+}
+
+// ContainerPID tells the first process of a running container, as the host numbers it.
+func (i *Instance) ContainerPID(t testing.TB, name string) int {
+	t.Helper()
+	marker := "HOSTNAME=" + i.Inspect(t, name, "{{.Config.Hostname}}") + "\x00"
+	within := func(pid int) bool {
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		return err == nil && strings.Contains(string(environ), marker)
+	}
+	for _, pid := range pids(t) {
+		if within(pid) && !within(Parent(pid)) {
+			return pid
+		}
+	}
+	t.Fatalf("no process of %s is found", name)
+	return 0
+}
+
+// Kill kills a process as a crash would.
+func Kill(t testing.TB, what string, pid int) {
+	t.Helper()
+	if pid <= 1 {
+		t.Fatalf("%s does not run", what)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("kill %s (%d): %v", what, pid, err)
+	}
+}
+
+// WaitReplaced waits until a process found by find is there and is not the old one.
+func WaitReplaced(t testing.TB, what string, old int, find func() int) {
+	t.Helper()
+	Eventually(t, 20*time.Second, func() error {
+		if now := find(); now == 0 || now == old {
+			return fmt.Errorf("%s is not replaced: %d, was %d", what, now, old)
+		}
+		return nil
+	})
 }

@@ -48,6 +48,9 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := setProxies(cfg); err != nil {
+		return err
+	}
 	level := hclog.LevelFromString(cfg.LogLevel)
 	if cfg.Debug {
 		level = hclog.Debug
@@ -58,6 +61,19 @@ func run(ctx context.Context, args []string) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	return daemon.Run(ctx, daemon.Options{Home: filepath.Clean(*home), Config: cfg, Log: log})
+}
+
+// setProxies puts the configured proxies where every HTTP client of the process looks for them.
+func setProxies(cfg *config.Config) error {
+	for name, value := range map[string]string{"HTTP_PROXY": cfg.HTTPProxy, "HTTPS_PROXY": cfg.HTTPSProxy, "NO_PROXY": cfg.NoProxy} {
+		if value == "" {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // homeOf finds --home before the flags are parsed: the default of --config-file depends on it.

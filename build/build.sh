@@ -4,7 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 go=build/go.sh
 version=${ARCA_VERSION:-$(git describe --tags --always --dirty 2>/dev/null || echo unknown)}
-flags=(-trimpath -ldflags "-s -w -X github.com/arca-engine/arca/internal/version.Version=$version")
+runc=$(awk '/github.com\/opencontainers\/runc v/ {print $(NF-(/indirect/?2:0))}' build/runc/go.mod)
+commit=$(git rev-parse HEAD 2>/dev/null || true)
+flags=(-trimpath -ldflags "-s -w -X github.com/arca-engine/arca/internal/version.Version=$version -X github.com/arca-engine/arca/internal/version.Commit=$commit -X github.com/arca-engine/arca/internal/version.Runc=${runc#v}")
 mkdir -p bin
 export CGO_ENABLED=0
 $go build "${flags[@]}" -o bin/arca ./arca

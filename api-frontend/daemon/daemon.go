@@ -125,6 +125,7 @@ func (d *Daemon) assemble(base string) (err error) {
 	sys := system.New(system.Options{
 		ID: id, Home: o.Home, Config: func() *config.Config { return cfg },
 		Containers: d.engine, Images: imagesFor{d.images}, ContainerUsage: d.engine, VolumeUsage: d.volumes, Listeners: d.events, Helper: helperFor{d.sandboxes},
+		Runc: system.Component{Version: version.Runc}, Init: system.Component{Version: version.Get().Version, Commit: version.Get().Commit},
 	})
 	table, err := routes.Table(
 		routes.ArchiveRoutes(archive.New(archivesFor{containersFor{d.engine}})),

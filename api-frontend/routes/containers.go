@@ -176,7 +176,7 @@ func (c containerRoutes) attach(_ context.Context, r *server.Request) (server.Re
 	}
 	return server.Hijack(media, func(ctx context.Context, conn *server.HijackConn) error {
 		return a.Run(ctx, conn)
-	}), nil
+	}).OnEnd(a.Close), nil
 }
 
 func (c containerRoutes) attachWebsocket(context.Context, *server.Request) (server.Response, error) {

@@ -14,6 +14,8 @@ var (
 	Commit = ""
 	// BuildTime is when, in RFC 3339.
 	BuildTime = ""
+	// Runc is the version of the runc that is built and shipped with this program.
+	Runc = ""
 )
 
 // Info is what is known of the build.

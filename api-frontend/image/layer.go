@@ -52,7 +52,6 @@ func (s *Service) makeLayer(ctx context.Context, sess *registry.Session, f *flig
 		}
 		return l, err
 	}
-	f.step("Pulling fs layer")
 	if _, err := s.content.Stat(f.blob.Digest); err == nil {
 		return s.unpackBlob(ctx, f)
 	}

@@ -73,8 +73,12 @@ func (s *Service) pullOne(ctx context.Context, sess *registry.Session, opt PullO
 	if err := s.fits(ref, p, opt.Platform); err != nil {
 		return err
 	}
-	if err := s.pullLayers(ctx, sess, p, out); err != nil {
+	if here, err := s.complete(p.id()); err != nil {
 		return err
+	} else if !here {
+		if err := s.pullLayers(ctx, sess, p, out); err != nil {
+			return err
+		}
 	}
 	newer, err := s.commitPull(ref, p, top)
 	if err != nil {
@@ -91,9 +95,18 @@ func (s *Service) pullOne(ctx context.Context, sess *registry.Session, opt PullO
 
 func (s *Service) pullLayers(ctx context.Context, sess *registry.Session, p *parsed, out *progress.Stream) error {
 	g, gctx := errgroup.WithContext(ctx)
+	var later []func() error
 	for i, blob := range p.manifest.Layers {
 		want := p.config.RootFS.DiffIDs[i]
-		g.Go(func() error {
+		// Known and new layers are told in the manifest's order, before any of them moves.
+		if l, ok, err := s.known(blob.Digest); err != nil {
+			return err
+		} else if ok && l.DiffID == want {
+			out.Step(short(blob.Digest), "Already exists")
+			continue
+		}
+		out.Step(short(blob.Digest), "Pulling fs layer")
+		later = append(later, func() error {
 			l, err := s.fly(gctx, sess, blob, out)
 			if err != nil {
 				return err
@@ -104,7 +117,28 @@ func (s *Service) pullLayers(ctx context.Context, sess *registry.Session, p *par
 			return nil
 		})
 	}
+	for _, f := range later {
+		g.Go(f)
+	}
 	return g.Wait()
+}
+
+// complete says whether an image is here with all its disks.
+func (s *Service) complete(id string) (bool, error) {
+	var r imageRecord
+	err := s.db.View(func(tx *store.Tx) (err error) {
+		r, err = images.Get(tx, id)
+		return err
+	})
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	for _, d := range r.DiffIDs {
+		if !s.content.HasDisk(d) {
+			return false, err
+		}
+	}
+	return err == nil, err
 }
 
 // fits refuses a lone manifest of another platform than the one asked for.

@@ -156,7 +156,7 @@ func TestPullListResolve(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].RepoTags[0] != name || len(list[0].RepoDigests) != 1 {
 		t.Fatalf("list %+v, %v", list, err)
 	}
-	if out := e.mustPull(name); !said(out, "Image is up to date for "+name) || !said(out, "Already exists") {
+	if out := e.mustPull(name); !said(out, "Image is up to date for "+name) || said(out, "Pull complete") {
 		t.Errorf("second pull: %+v", out)
 	}
 	for _, ref := range []string{img.ID, img.ID[7:], img.ID[7:19], list[0].RepoDigests[0]} {

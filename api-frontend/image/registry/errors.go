@@ -60,6 +60,20 @@ func (e *UnreachableError) Error() string {
 // Unwrap gives the network's own error and the class.
 func (e *UnreachableError) Unwrap() []error { return []error{errdefs.ErrUnavailable, e.cause} }
 
+// DeniedError says that a registry does not show a repository to these credentials. Docker calls it not found.
+type DeniedError struct {
+	Repository string
+	detail     string
+}
+
+// Error says it in Docker's words.
+func (e *DeniedError) Error() string {
+	return fmt.Sprintf("pull access denied for %s, repository does not exist or may require 'docker login'%s", e.Repository, e.detail)
+}
+
+// Unwrap classifies the error.
+func (e *DeniedError) Unwrap() error { return errdefs.ErrNotFound }
+
 func statusError(named reference.Named, te *transport.Error) error {
 	code := ""
 	msg := ""
@@ -74,7 +88,7 @@ func statusError(named reference.Named, te *transport.Error) error {
 		if code != "" && msg != "" {
 			detail = ": " + strings.ToLower(code) + ": " + msg
 		}
-		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("pull access denied for %s, repository does not exist or may require 'docker login'%s", reference.FamiliarName(named), detail))
+		return &DeniedError{Repository: reference.FamiliarName(named), detail: detail}
 	case te.StatusCode == http.StatusTooManyRequests:
 		return errdefs.ErrResourceExhausted.WithMessage("toomanyrequests: " + cmp.Or(msg, "too many requests"))
 	case te.StatusCode == http.StatusNotFound:

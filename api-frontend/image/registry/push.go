@@ -3,11 +3,13 @@ package registry
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/moby/moby/api/types/registry"
@@ -27,10 +29,19 @@ type Opener func() (ReadSeekCloser, error)
 func (c *Client) Push(ctx context.Context, named reference.Named, auth registry.AuthConfig, f func(*Session) error) error {
 	eps := c.endpoints(named)
 	s, err := c.open(ctx, named, eps[len(eps)-1], auth, ScopePush)
-	if err != nil {
-		return err
+	if err == nil {
+		err = f(s)
 	}
-	return f(s)
+	return denied(err)
+}
+
+// denied puts a refusal of a push into Docker's words.
+func denied(err error) error {
+	var d *DeniedError
+	if errors.As(err, &d) {
+		return errdefs.ErrPermissionDenied.WithMessage("denied: requested access to the resource is denied")
+	}
+	return err
 }
 
 // PutBlob sends a blob unless the registry has it: there says that it had.

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go=build/go.sh
-version=${ARCA_VERSION:-$(git describe --tags --always --dirty 2>/dev/null || echo unknown)}
+version=${ARCA_VERSION:-$(git describe --tags 2>/dev/null || echo 0.1.0-dev)}
 runc=$(awk '/github.com\/opencontainers\/runc v/ {print $(NF-(/indirect/?2:0))}' build/runc/go.mod)
 commit=$(git rev-parse HEAD 2>/dev/null || true)
 flags=(-trimpath -ldflags "-s -w -X github.com/arca-engine/arca/internal/version.Version=$version -X github.com/arca-engine/arca/internal/version.Commit=$commit -X github.com/arca-engine/arca/internal/version.Runc=${runc#v}")

@@ -13,14 +13,9 @@ func bar(current, total int64) string {
 		return fmt.Sprintf("%8v", units.HumanSize(float64(current)))
 	}
 	filled := int(min(current, total) * 50 / total)
-	head, space := "", 50-filled
-	if space > 0 {
-		head = ">"
-		space--
-	}
 	numbers := fmt.Sprintf("%8v/%v", units.HumanSize(float64(current)), units.HumanSize(float64(total)))
 	if current > total {
 		numbers = fmt.Sprintf("%8v", units.HumanSize(float64(current)))
 	}
-	return "[" + strings.Repeat("=", filled) + head + strings.Repeat(" ", space) + "] " + numbers
+	return "[" + strings.Repeat("=", filled) + ">" + strings.Repeat(" ", 50-filled) + "] " + numbers
 }

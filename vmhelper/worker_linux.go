@@ -18,6 +18,7 @@ import (
 	"github.com/arca-engine/arca/internal/version"
 	"github.com/arca-engine/arca/vmhelper/keeper/wire"
 	"github.com/arca-engine/arca/vmhelper/sandbox"
+	"github.com/arca-engine/arca/vmhelper/sandbox/fake"
 	"github.com/arca-engine/arca/vmhelper/sandbox/namespace"
 	"github.com/arca-engine/arca/vmhelper/service"
 )
@@ -71,6 +72,10 @@ func inherited(fd uintptr) (net.Listener, error) {
 }
 
 func newDriver(ctx context.Context, o options, conn *wire.Conn, log hclog.Logger) (sandbox.Driver, <-chan struct{}, error) {
+	if o.driver == "fake" {
+		client := wire.NewClient(conn, func(uint16, []byte) {})
+		return fake.New(), client.Done(), nil
+	}
 	d, err := namespace.New(ctx, conn, log)
 	if err != nil {
 		return nil, nil, err

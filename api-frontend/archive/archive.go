@@ -63,16 +63,11 @@ func explain(err error, ref, name string) error {
 	case errdefs.IsInvalidArgument(err), errdefs.IsUnavailable(err):
 		return err
 	case errdefs.IsFailedPrecondition(err):
-		return fmt.Errorf("%v%w", err, silent{errdefs.ErrInvalidArgument})
+		return errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	default:
 		return err
 	}
 }
-
-type silent struct{ error }
-
-func (silent) Error() string   { return "" }
-func (s silent) Unwrap() error { return s.error }
 
 // StatPath describes a path of a container.
 func (s *Service) StatPath(ctx context.Context, ref, name string) (container.PathStat, error) {
@@ -135,7 +130,7 @@ type tarStream struct {
 
 func (t *tarStream) Read(p []byte) (int, error) {
 	n, err := t.conn.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		if failed := result(t.ctx, t.agent, t.token); failed != nil {
 			err = fmt.Errorf("archive: %w", failed)
 		}
@@ -191,7 +186,7 @@ func (s *Service) Put(ctx context.Context, ref, name string, o PutOptions, body 
 	if err != nil {
 		return explain(err, ref, name)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := send(conn, plain); err != nil {

@@ -32,11 +32,10 @@ import (
 type world struct {
 	t        *testing.T
 	rec      *record.Container
-	open     error  // of the stream.
-	result   error  // of the stream's end.
-	content  []byte // what a get sends.
-	stopAt   int    // a put is refused after so many bytes; 0: never.
-	mu       sync.Mutex
+	open     error        // of the stream.
+	result   error        // of the stream's end.
+	content  []byte       // what a get sends.
+	stopAt   int          // a put is refused after so many bytes; 0: never.
 	got      bytes.Buffer // what a put received.
 	put      *guestv1.ArchivePutStream
 	borrowed int
@@ -95,7 +94,7 @@ func (w *world) OpenStream(_ context.Context, req *guestv1.StreamRequest) (net.C
 	if err != nil {
 		return nil, nil, err
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	host, err := net.Dial("unix", l.Addr().String())
 	if err != nil {
 		return nil, nil, err
@@ -107,7 +106,7 @@ func (w *world) OpenStream(_ context.Context, req *guestv1.StreamRequest) (net.C
 	w.put = req.GetArchivePut()
 	w.wg.Go(func() {
 		defer close(w.ended)
-		defer agent.Close()
+		defer func() { _ = agent.Close() }()
 		if w.put == nil {
 			_, _ = agent.Write(w.content)
 			return
@@ -171,7 +170,7 @@ func TestGetFails(t *testing.T) {
 	if err := Copy(&got, tar); err == nil || !strings.Contains(err.Error(), "input/output error") || got.String() != "half" {
 		t.Errorf("got %q, %v", got.String(), err)
 	}
-	tar.Close()
+	_ = tar.Close()
 	w = newWorld(t)
 	w.open = status.Error(codes.NotFound, "no such file")
 	if _, _, err = New(w).Get(t.Context(), "web", "/x"); err == nil || err.Error() != "Could not find the file /x in container web" {
@@ -183,16 +182,16 @@ func TestGetEndsWithClient(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	w := newWorld(t)
 	w.content = make([]byte, 64<<20)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	tar, _, err := New(w).Get(ctx, "web", "/dir")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cancel()
+	cancel(nil)
 	if err := Copy(io.Discard, tar); err == nil {
 		t.Error("no error")
 	}
-	tar.Close()
+	_ = tar.Close()
 	w.wg.Wait()
 }
 
@@ -209,7 +208,7 @@ func zst(b []byte) []byte {
 	if err != nil {
 		panic(err)
 	}
-	defer z.Close()
+	defer func() { _ = z.Close() }()
 	return z.EncodeAll(b, nil)
 }
 
@@ -337,7 +336,7 @@ func BenchmarkPut(b *testing.B) {
 	if err := send(near, plain); err != nil {
 		b.Fatal(err)
 	}
-	near.Close()
+	_ = near.Close()
 }
 
 func socket(b *testing.B) (net.Conn, net.Conn) {
@@ -345,7 +344,7 @@ func socket(b *testing.B) (net.Conn, net.Conn) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	c, err := net.Dial("unix", l.Addr().String())
 	if err != nil {
 		b.Fatal(err)

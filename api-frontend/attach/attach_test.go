@@ -72,11 +72,11 @@ func TestEscape(t *testing.T) {
 						return
 					}
 				}
-				w.Close()
+				_ = w.Close()
 			}()
 			var out bytes.Buffer
 			err := copyEscape(&out, in, []byte(c.keys), make([]byte, 16))
-			in.Close()
+			_ = in.Close()
 			if errors.Is(err, ErrDetached) != c.detached || (!c.detached && err != nil) || out.String() != c.want {
 				t.Errorf("got %q, %v; want %q, detached %v", out.String(), err, c.want, c.detached)
 			}
@@ -185,7 +185,7 @@ func TestPump(t *testing.T) {
 	if err := Pump(near, &have, w.Frame); err != nil {
 		t.Fatal(err)
 	}
-	near.Close()
+	_ = near.Close()
 	if got := <-acked; got != have {
 		t.Errorf("acknowledged %+v of %+v", got, have)
 	}
@@ -224,7 +224,7 @@ func TestPumpFailures(t *testing.T) {
 			near, far := net.Pipe()
 			go func() {
 				_, _ = far.Write(c.sent)
-				far.Close()
+				_ = far.Close()
 			}()
 			if c.sink == nil {
 				c.sink = Discard
@@ -233,7 +233,7 @@ func TestPumpFailures(t *testing.T) {
 			if err == nil || (c.want != nil && !errors.Is(err, c.want)) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
-			near.Close()
+			_ = near.Close()
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package attach
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -26,7 +25,7 @@ func ParseKeys(s string) ([]byte, error) {
 	for key := range strings.SplitSeq(s, ",") {
 		code, ok := parseKey(key)
 		if !ok || len(keys) == maxKeys {
-			return nil, fmt.Errorf("Invalid escape keys (%s) provided%w", s, silent{errdefs.ErrInvalidArgument}) //nolint:revive // Docker's sentence.
+			return nil, errdefs.ErrInvalidArgument.WithMessage("Invalid escape keys (" + s + ") provided")
 		}
 		keys = append(keys, code)
 	}
@@ -47,9 +46,3 @@ func parseKey(key string) (byte, bool) {
 	i := slices.Index([]byte(controls), c[0])
 	return byte(i), i >= 0
 }
-
-// silent classifies an error without adding words to it.
-type silent struct{ error }
-
-func (silent) Error() string   { return "" }
-func (s silent) Unwrap() error { return s.error }

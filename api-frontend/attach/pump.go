@@ -2,6 +2,7 @@ package attach
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -77,7 +78,7 @@ func pass(r io.Reader, h guestwire.Header, sink Sink) error {
 }
 
 func left(err error) error {
-	if err == io.EOF || ended(err) == nil {
+	if errors.Is(err, io.EOF) || ended(err) == nil {
 		return io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("read output of the agent: %w", err)

@@ -20,7 +20,7 @@ func pair(t *testing.T) (*net.UnixConn, *net.UnixConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	c, err := net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr))
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func pair(t *testing.T) (*net.UnixConn, *net.UnixConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close(); s.Close() })
+	t.Cleanup(func() { _ = c.Close(); _ = s.Close() })
 	return c, s
 }
 
@@ -49,7 +49,7 @@ func listen(t *testing.T) string {
 				return
 			}
 			wg.Go(func() {
-				defer c.Close()
+				defer func() { _ = c.Close() }()
 				b, err := io.ReadAll(c)
 				if err == nil {
 					_, _ = c.Write(append([]byte("you said "), b...))
@@ -57,7 +57,7 @@ func listen(t *testing.T) string {
 			})
 		}
 	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
+	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
 	return path
 }
 

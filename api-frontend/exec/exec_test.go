@@ -42,7 +42,7 @@ func (w *world) client() (*net.UnixConn, join.Stream) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { c.Close() })
+	w.t.Cleanup(func() { _ = c.Close() })
 	return c.(*net.UnixConn), join.Of(s)
 }
 
@@ -265,13 +265,13 @@ func TestClientLeaves(t *testing.T) {
 	req.AttachStdin = true
 	id := w.create(req)
 	c, s := w.client()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	done := w.start(ctx, id, StartOptions{Client: s})
 	if _, err := c.Write([]byte("last words")); err != nil {
 		t.Fatal(err)
 	}
-	c.Close()
-	cancel() // As the server does.
+	_ = c.Close()
+	cancel(nil) // As the server does.
 	close(left)
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -298,12 +298,12 @@ func TestSlowClientLeaves(t *testing.T) {
 	}
 	id := w.create(both)
 	c, s := w.client()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	done := w.start(ctx, id, StartOptions{Client: s})
 	if _, err := io.ReadFull(c, make([]byte, 100)); err != nil {
 		t.Fatal(err)
 	}
-	cancel()
+	cancel(nil)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +368,7 @@ func TestStartErrors(t *testing.T) {
 		if _, err := s.Write([]byte("sentence")); err != nil {
 			t.Error(err)
 		}
-		s.Close()
+		_ = s.Close()
 		if got, err := io.ReadAll(client); err != nil || string(got) != "sentence" {
 			t.Errorf("got %q, %v", got, err)
 		}

@@ -102,7 +102,7 @@ func (p *proc) stop() {
 	default:
 		close(p.kill)
 	}
-	p.inW.Close()
+	_ = p.inW.Close()
 }
 
 func (w *world) Record(ref string) (*record.Container, error) {
@@ -218,10 +218,10 @@ func (w *world) OpenStream(_ context.Context, req *guestv1.StreamRequest) (net.C
 		w.wg.Go(func() { w.output(p, agent, [3]uint64{0, o.StdoutOffset, o.StderrOffset}) })
 	} else {
 		w.wg.Go(func() {
-			defer agent.Close()
+			defer func() { _ = agent.Close() }()
 			_, err := io.Copy(p.inW, agent)
 			if err == nil && !p.req.Terminal {
-				p.inW.Close()
+				_ = p.inW.Close()
 			}
 		})
 	}
@@ -230,13 +230,13 @@ func (w *world) OpenStream(_ context.Context, req *guestv1.StreamRequest) (net.C
 
 // output sends the spool from the given offsets on.
 func (w *world) output(p *proc, conn net.Conn, from [3]uint64) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	acks := make(chan struct{})
 	go func() {
 		defer close(acks)
 		_, _ = io.Copy(io.Discard, conn)
 	}()
-	defer func() { conn.Close(); <-acks }()
+	defer func() { _ = conn.Close(); <-acks }()
 	w.mu.Lock()
 	cut := w.cut > 0
 	w.cut--
@@ -265,7 +265,7 @@ func pair(dir string) (net.Conn, net.Conn, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	c, err := net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr))
 	if err != nil {
 		return nil, nil, err

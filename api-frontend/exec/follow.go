@@ -75,7 +75,7 @@ func (s *Service) drainOnce(e *Exec, agent Agent, have *attach.Offsets) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(s.ctx, func() { _ = conn.Close() })()
 	return attach.Pump(conn, have, e.gate.frame)
 }

@@ -151,26 +151,29 @@ func (s *Service) request(e *Exec, rec *record.Container, l launch) (*guestv1.Ex
 // clamp brings a size of a terminal to what the kernel takes.
 func clamp(n uint) uint32 { return uint32(min(n, 1<<16-1)) }
 
+// inputEnd is how the input of a client ended.
+type inputEnd struct{ err error }
+
 // attached passes a client's input on until the process has ended, or the client has left or detached.
 func (s *Service) attached(ctx context.Context, e *Exec, agent Agent, client join.Stream) error {
-	input := make(chan error, 1)
-	stdinCtx, cut := context.WithCancel(s.ctx)
-	defer cut()
+	input := make(chan inputEnd, 1)
+	stdinCtx, cut := context.WithCancelCause(s.ctx)
+	defer cut(nil)
 	if e.req.AttachStdin {
-		go func() { input <- s.stdin(stdinCtx, e, agent, client) }()
+		go func() { input <- inputEnd{s.stdin(stdinCtx, e, agent, client)} }()
 	}
 	left := false
 	for waiting := true; waiting; {
 		select {
 		case <-e.done:
 			waiting = false
-		case err := <-input:
+		case end := <-input:
 			input = nil // The process lives without input.
-			if errors.Is(err, attach.ErrDetached) {
+			if errors.Is(end.err, attach.ErrDetached) {
 				s.containers.Publish(e.container, events.ActionExecDetach, map[string]string{"execID": e.id})
 				waiting = false
-			} else if err != nil {
-				s.log.Debug("exec stdin", "exec", e.id, "error", err)
+			} else if end.err != nil {
+				s.log.Debug("exec stdin", "exec", e.id, "error", end.err)
 			}
 		case <-ctx.Done():
 			left, waiting = true, false
@@ -192,7 +195,7 @@ func (s *Service) attached(ctx context.Context, e *Exec, agent Agent, client joi
 		case <-t.C:
 		}
 	}
-	cut()
+	cut(nil)
 	_ = client.CloseWrite() // The client may have gone; there is nobody to tell.
 	_ = client.Close()
 	e.gate.shut()
@@ -211,7 +214,7 @@ func (s *Service) stdin(ctx context.Context, e *Exec, agent Agent, client join.S
 		return err // The process may have ended before: its output tells.
 	}
 	dst := join.Of(conn)
-	defer dst.Close()
+	defer func() { _ = dst.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = dst.Close() })()
 	return attach.CopyStdin(dst, client, e.req.Tty, e.detachKeys)
 }

@@ -16,7 +16,7 @@ type monitor struct {
 	id      string
 	check   check
 	health  *container.Health
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	done    chan struct{}
 }
 

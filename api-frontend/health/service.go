@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 
@@ -26,6 +27,9 @@ type Containers interface {
 type Prober interface {
 	Run(ctx context.Context, containerID string, cmd []string, out io.Writer, started func()) (exitCode int, err error)
 }
+
+// errStopped ends a monitor.
+var errStopped = errors.New("the health check was stopped")
 
 // Service runs the monitors.
 type Service struct {
@@ -74,7 +78,7 @@ func (s *Service) Start(id string) {
 	if s.closed || s.monitors[id] != nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	m := &monitor{service: s, id: id, check: c, health: health, cancel: cancel, done: make(chan struct{})}
 	s.monitors[id] = m
 	go m.run(ctx)
@@ -106,7 +110,7 @@ func (s *Service) stop(id string) bool {
 	if m == nil {
 		return false
 	}
-	m.cancel()
+	m.cancel(errStopped)
 	<-m.done
 	return true
 }
@@ -118,7 +122,7 @@ func (s *Service) Close() {
 	ids := make([]string, 0, len(s.monitors))
 	for id, m := range s.monitors {
 		ids = append(ids, id)
-		m.cancel()
+		m.cancel(errStopped)
 	}
 	s.mu.Unlock()
 	for _, id := range ids {

@@ -60,7 +60,15 @@ func archiveServer(t *testing.T, content io.Reader) (*fakeArchives, *servertest.
 	return f, servertest.New(t, ArchiveRoutes(f))
 }
 
-func archiveRequest(t *testing.T, s *servertest.Server, method, query string, body io.Reader) *http.Response {
+// archiveAnswer is an answer, read to its end.
+type archiveAnswer struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error // of the reading.
+}
+
+func archiveRequest(t *testing.T, s *servertest.Server, method, query string, body io.Reader) archiveAnswer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://d/v1.51/containers/web/archive?"+query, body)
 	if err != nil {
@@ -70,31 +78,31 @@ func archiveRequest(t *testing.T, s *servertest.Server, method, query string, bo
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = resp.Body.Close() })
-	return resp
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	return archiveAnswer{resp.StatusCode, resp.Header, b, err}
 }
 
 func TestArchiveRoutes(t *testing.T) {
 	content := bytes.Repeat([]byte("tar"), 3<<20)
 	f, s := archiveServer(t, bytes.NewReader(content))
 	resp := archiveRequest(t, s, http.MethodHead, "path=/dir", nil)
-	if resp.StatusCode != 200 {
-		t.Errorf("head: %s", resp.Status)
+	if resp.status != 200 {
+		t.Errorf("head: %d", resp.status)
 	}
-	checkStat(t, resp.Header)
+	checkStat(t, resp.header)
 
 	resp = archiveRequest(t, s, http.MethodGet, "path=/dir", nil)
-	got, err := io.ReadAll(resp.Body)
-	if err != nil || !bytes.Equal(got, content) || resp.Header.Get("Content-Type") != "application/x-tar" {
-		t.Errorf("get: %d bytes, %v, %v", len(got), err, resp.Header)
+	if resp.err != nil || !bytes.Equal(resp.body, content) || resp.header.Get("Content-Type") != "application/x-tar" {
+		t.Errorf("get: %d bytes, %v, %v", len(resp.body), resp.err, resp.header)
 	}
-	checkStat(t, resp.Header)
+	checkStat(t, resp.header)
 	<-f.closed
 
 	// A body without a length, as the CLI sends it.
 	resp = archiveRequest(t, s, http.MethodPut, "path=/dir&noOverwriteDirNonDir=true&copyUIDGID=1", io.MultiReader(bytes.NewReader(content)))
-	if resp.StatusCode != 200 || !bytes.Equal(f.put.Bytes(), content) || !f.options.NoOverwriteDirNonDir || !f.options.CopyUIDGID {
-		t.Errorf("put: %s, %d bytes, %+v", resp.Status, f.put.Len(), f.options)
+	if resp.status != 200 || !bytes.Equal(f.put.Bytes(), content) || !f.options.NoOverwriteDirNonDir || !f.options.CopyUIDGID {
+		t.Errorf("put: %d, %d bytes, %+v", resp.status, f.put.Len(), f.options)
 	}
 }
 
@@ -102,8 +110,8 @@ func TestArchiveRoutes(t *testing.T) {
 func TestArchiveIsCut(t *testing.T) {
 	f, s := archiveServer(t, io.MultiReader(strings.NewReader("half"), iotest.ErrReader(errors.New("disk"))))
 	resp := archiveRequest(t, s, http.MethodGet, "path=/dir", nil)
-	if got, err := io.ReadAll(resp.Body); err == nil {
-		t.Errorf("got %q", got)
+	if resp.err == nil {
+		t.Errorf("got %q", resp.body)
 	}
 	<-f.closed
 }
@@ -111,7 +119,7 @@ func TestArchiveIsCut(t *testing.T) {
 // TestArchiveClientLeaves: the stream is closed although nobody reads it.
 func TestArchiveClientLeaves(t *testing.T) {
 	f, s := archiveServer(t, neverEnding{})
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://d/v1.51/containers/web/archive?path=/", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -120,8 +128,8 @@ func TestArchiveClientLeaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	cancel()
+	defer func() { _ = resp.Body.Close() }()
+	cancel(nil)
 	<-f.closed
 }
 
@@ -135,8 +143,8 @@ func TestArchiveRefusals(t *testing.T) {
 		status, body := ask(t, s, method, "/v1.51/containers/web/archive", "")
 		wantMessage(t, method, status, body, 400, "bad parameter: pathcannot be empty")
 	}
-	if resp := archiveRequest(t, s, http.MethodHead, "", nil); resp.StatusCode != 400 {
-		t.Errorf("head: %s", resp.Status)
+	if resp := archiveRequest(t, s, http.MethodHead, "", nil); resp.status != 400 {
+		t.Errorf("head: %d", resp.status)
 	}
 }
 
@@ -153,7 +161,7 @@ func BenchmarkArchiveGet(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if err := archive.Copy(io.Discard, resp.Body); err != nil {
 		b.Fatal(err)
 	}
@@ -173,7 +181,7 @@ func BenchmarkArchivePut(b *testing.B) {
 	if err != nil || resp.StatusCode != 200 {
 		b.Fatal(resp, err)
 	}
-	resp.Body.Close()
+	_ = resp.Body.Close()
 }
 
 type discardArchives struct{ *fakeArchives }

@@ -193,7 +193,8 @@ func (c containerMisc) stats(ctx context.Context, r *server.Request) (server.Res
 		return server.JSON(http.StatusOK, first), nil
 	}
 	return server.Stream(http.StatusOK, "application/json", func(ctx context.Context, w server.FlushWriter) error {
-		return c.follow(ctx, ref, first, json.NewEncoder(w))
+		// By ID: a name may be given to another container.
+		return c.follow(ctx, first, json.NewEncoder(w))
 	}), nil
 }
 
@@ -215,8 +216,7 @@ func (c containerMisc) second(ctx context.Context, ref string, first container.S
 }
 
 // follow sends a sample each second until the client leaves or the container is removed.
-func (c containerMisc) follow(ctx context.Context, ref string, sample container.StatsResponse, out *json.Encoder) error {
-	ref = sample.ID // A name may be given to another container.
+func (c containerMisc) follow(ctx context.Context, sample container.StatsResponse, out *json.Encoder) error {
 	t := time.NewTicker(statsEvery)
 	defer t.Stop()
 	for {
@@ -228,7 +228,7 @@ func (c containerMisc) follow(ctx context.Context, ref string, sample container.
 			return nil
 		case <-t.C:
 		}
-		next, _, err := c.containers.Stats(ctx, ref)
+		next, _, err := c.containers.Stats(ctx, sample.ID)
 		switch {
 		case errdefs.IsNotFound(err), ctx.Err() != nil:
 			return nil

@@ -180,8 +180,8 @@ func TestStats(t *testing.T) {
 func TestStatsClientLeaves(t *testing.T) {
 	s := servertest.New(t, ContainerMiscRoutes(&fakeMisc{}))
 	for range 50 {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancelCause(t.Context())
 		get(ctx, t, s, "/v1.51/containers/web/stats")
-		cancel()
+		cancel(nil)
 	}
 }

@@ -51,7 +51,7 @@ func (f *fakeExecs) Start(_ context.Context, _ string, o exec.StartOptions) erro
 	if f.fail != nil || o.Client == nil {
 		return f.fail
 	}
-	defer o.Client.Close()
+	defer func() { _ = o.Client.Close() }()
 	b, err := io.ReadAll(o.Client)
 	if err != nil {
 		return err
@@ -66,13 +66,13 @@ func (f *fakeExecs) Resize(_ context.Context, _ string, height, width uint32) er
 }
 
 // hijack sends a request, half-closes behind stdin and returns head and stream of the answer.
-func hijack(t *testing.T, s *servertest.Server, head, body, stdin string) (*http.Response, string) {
+func hijack(t *testing.T, s *servertest.Server, head, body, stdin string) (status int, header http.Header, stream string) {
 	t.Helper()
 	c, err := (&net.Dialer{}).DialContext(t.Context(), "unix", s.Socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if _, err := fmt.Fprintf(c, "%s\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", head, len(body), body); err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +81,7 @@ func hijack(t *testing.T, s *servertest.Server, head, body, stdin string) (*http
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = resp.Body.Close() }()
 	if stdin != "" {
 		if _, err := c.Write([]byte(stdin)); err != nil {
 			t.Fatal(err)
@@ -93,7 +94,7 @@ func hijack(t *testing.T, s *servertest.Server, head, body, stdin string) (*http
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(b)
+	return resp.StatusCode, resp.Header, string(b)
 }
 
 const upgrade = "\r\nConnection: Upgrade\r\nUpgrade: tcp"
@@ -136,9 +137,9 @@ func TestExecHijack(t *testing.T) {
 	} {
 		f := &fakeExecs{}
 		s := servertest.New(t, ExecRoutes(f))
-		resp, got := hijack(t, s, c.head, c.body, "hello")
-		if resp.StatusCode != c.status || resp.Header.Get("Content-Type") != c.contentType || got != "HELLO" {
-			t.Errorf("%s %s: %d %v %q", c.head, c.body, resp.StatusCode, resp.Header, got)
+		status, header, got := hijack(t, s, c.head, c.body, "hello")
+		if status != c.status || header.Get("Content-Type") != c.contentType || got != "HELLO" {
+			t.Errorf("%s %s: %d %v %q", c.head, c.body, status, header, got)
 		}
 		if f.options.Multiplex != c.multiplex || (f.options.ConsoleSize != nil) != c.console {
 			t.Errorf("%s %s: %+v", c.head, c.body, f.options)
@@ -170,9 +171,9 @@ func TestExecRefusals(t *testing.T) {
 		`{}`:           "\x01\x00\x00\x00\x00\x00\x00\x21exec command e1 has already run\r\n",
 		`{"Tty":true}`: "exec command e1 has already run\r\n",
 	} {
-		resp, got := hijack(t, s, "POST /v1.51/exec/e1/start HTTP/1.1"+upgrade, body, "")
-		if resp.StatusCode != 101 || got != want {
-			t.Errorf("%s: %d %q", body, resp.StatusCode, got)
+		status, _, got := hijack(t, s, "POST /v1.51/exec/e1/start HTTP/1.1"+upgrade, body, "")
+		if status != 101 || got != want {
+			t.Errorf("%s: %d %q", body, status, got)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func ask(t *testing.T, s *servertest.Server, method, target, body string) (int, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func volumeServer(t *testing.T) *servertest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
+	t.Cleanup(func() { _ = db.Close() })
 	return servertest.New(t, VolumeRoutes(volumes.New(db, noStores{}, &event.Bus{}, func() string { return "/v" })))
 }
 

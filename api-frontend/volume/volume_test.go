@@ -95,7 +95,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
+	t.Cleanup(func() { _ = db.Close() })
 	f := &fixture{db: db, stores: &fakeStores{sizes: map[string]int64{}}, events: &recorder{}}
 	f.restart(t)
 	return f
@@ -459,7 +459,7 @@ func TestNewDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	f := &fixture{db: db, stores: &fakeStores{sizes: map[string]int64{"precious": 1}}, events: &recorder{}}
 	for range 3 {
 		f.restart(t)

@@ -20,7 +20,7 @@ func pair(t *testing.T) (*net.UnixConn, *net.UnixConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	c, err := net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr))
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func pair(t *testing.T) (*net.UnixConn, *net.UnixConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close(); s.Close() })
+	t.Cleanup(func() { _ = c.Close(); _ = s.Close() })
 	return c, s
 }
 
@@ -61,7 +61,7 @@ func TestHalfCloseIsKept(t *testing.T) {
 	if _, err := server.Write([]byte("answer")); err != nil {
 		t.Fatal(err)
 	}
-	server.Close()
+	_ = server.Close()
 	got, err = io.ReadAll(client)
 	if err != nil || string(got) != "answer" {
 		t.Fatalf("client read %q, %v", got, err)
@@ -94,7 +94,7 @@ func TestWriteFailureEndsBoth(t *testing.T) {
 	client, a := pair(t)
 	server, b := pair(t)
 	done := start(t.Context(), a, b)
-	server.Close()
+	_ = server.Close()
 	// The client goes on writing to one who has left: sooner or later that fails, and the client is told.
 	deadline := time.Now().Add(10 * time.Second)
 	for {
@@ -115,7 +115,7 @@ func TestWithoutHalfClose(t *testing.T) {
 	client, a := pair(t)
 	near, far := net.Pipe()
 	done := start(t.Context(), a, Of(near))
-	client.CloseWrite()
+	_ = client.CloseWrite()
 	if _, err := io.ReadAll(far); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func BenchmarkJoin(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer l.Close()
+		defer func() { _ = l.Close() }()
 		c, err := net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr))
 		if err != nil {
 			b.Fatal(err)
@@ -153,9 +153,9 @@ func BenchmarkJoin(b *testing.B) {
 				b.Error(err)
 			}
 		}
-		client.Close()
+		_ = client.Close()
 	}()
 	_, _ = io.Copy(io.Discard, server)
-	server.Close()
-	<-done
+	_ = server.Close()
+	_ = <-done
 }

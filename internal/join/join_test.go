@@ -157,5 +157,7 @@ func BenchmarkJoin(b *testing.B) {
 	}()
 	_, _ = io.Copy(io.Discard, server)
 	_ = server.Close()
-	_ = <-done
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
 }

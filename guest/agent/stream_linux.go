@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/status"
 
 	"github.com/arca-engine/arca/internal/failpoint"
@@ -66,7 +68,9 @@ func (a *Agent) openStream(ctx context.Context, req *guestv1.StreamRequest, conn
 		if err != nil {
 			return nil, err
 		}
-		return func() error { return p.streams.Feed(conn) }, nil
+		return func() error { 
+			return p.streams.Feed(conn, func() bool { return r.Stdin.Confirmed && hungUp(conn) })
+		}, nil
 	case *guestv1.StreamRequest_ArchiveGet:
 		return a.archiveGet(r.ArchiveGet, conn, reply)
 	case *guestv1.StreamRequest_ArchivePut:
@@ -135,4 +139,23 @@ func (a *Agent) StreamResult(ctx context.Context, req *guestv1.StreamResultReque
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// hungUp tells whether the peer has closed the whole connection.
+func hungUp(conn net.Conn) bool {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	var gone bool
+	err = raw.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		_, perr := unix.Poll(p, 0)
+		gone = perr == nil && p[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
+	})
+	return err != nil || gone
 }

@@ -12,9 +12,9 @@ import (
 
 var errNoTerminal = fmt.Errorf("the process has no terminal: %w", errdefs.ErrFailedPrecondition)
 
-// Feed copies r to the stdin of the process. The end of r closes stdin (not a terminal's); an error of r leaves it
-// open for the next one.
-func (s *Streams) Feed(r io.Reader) error {
+// Feed copies r to the stdin of the process. The end of r closes stdin (not a terminal's), unless cut then tells that r
+// did not end but broke; that, and an error of r, leaves it open for the next one.
+func (s *Streams) Feed(r io.Reader, cut func() bool) error {
 	s.mu.Lock()
 	w := s.stdin
 	s.mu.Unlock()
@@ -33,7 +33,9 @@ func (s *Streams) Feed(r io.Reader) error {
 			}
 		}
 		if err == io.EOF {
-			s.closeStdin()
+			if !cut() {
+				s.closeStdin()
+			}
 			return nil
 		}
 		if err != nil {

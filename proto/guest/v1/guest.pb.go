@@ -2972,9 +2972,12 @@ func (x *OutputStream) GetStderrOffset() uint64 {
 // StdinStream: the host sends bytes; its half-close closes the process's stdin (for a terminal: nothing).
 // A connection that is cut without half-close leaves stdin open for the next one.
 type StdinStream struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
-	ExecId        string                 `protobuf:"bytes,2,opt,name=exec_id,json=execId,proto3" json:"exec_id,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	ExecId      string                 `protobuf:"bytes,2,opt,name=exec_id,json=execId,proto3" json:"exec_id,omitempty"`
+	// The host keeps the connection open after its half-close until the agent has closed it too. Without this a
+	// close cannot be told from a half-close, and ends stdin.
+	Confirmed     bool `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3021,6 +3024,13 @@ func (x *StdinStream) GetExecId() string {
 		return x.ExecId
 	}
 	return ""
+}
+
+func (x *StdinStream) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
 }
 
 // ArchiveGetStream: the agent sends a tar of the path and half-closes.
@@ -3509,10 +3519,11 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x17\n" +
 	"\aexec_id\x18\x02 \x01(\tR\x06execId\x12#\n" +
 	"\rstdout_offset\x18\x03 \x01(\x04R\fstdoutOffset\x12#\n" +
-	"\rstderr_offset\x18\x04 \x01(\x04R\fstderrOffset\"I\n" +
+	"\rstderr_offset\x18\x04 \x01(\x04R\fstderrOffset\"g\n" +
 	"\vStdinStream\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x17\n" +
-	"\aexec_id\x18\x02 \x01(\tR\x06execId\"I\n" +
+	"\aexec_id\x18\x02 \x01(\tR\x06execId\x12\x1c\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"I\n" +
 	"\x10ArchiveGetStream\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"\xd4\x01\n" +

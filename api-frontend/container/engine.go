@@ -48,6 +48,8 @@ type Execs interface {
 	ContainerEnded(id string)
 	ContainerRemoved(id string)
 	IDs(containerID string) []string // of those that have not ended.
+	// Adopt takes the output of execs that a former engine started.
+	Adopt(containerID string, execIDs ...string)
 }
 
 // SocketJoiner joins a container's connection to a bound socket with the host's socket, until both have ended.

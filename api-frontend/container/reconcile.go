@@ -78,9 +78,12 @@ func (e *Engine) adopt(ctx context.Context, sb *vmhelperv1.Sandbox, cs []*Contai
 		return err
 	}
 	known := map[string]*guestv1.ProcessState{}
+	execs := map[string][]string{}
 	for _, p := range hello.Processes {
 		if p.ExecId == "" {
 			known[p.ContainerId] = p
+		} else {
+			execs[p.ContainerId] = append(execs[p.ContainerId], p.ExecId)
 		}
 	}
 	for id, r := range runs {
@@ -111,6 +114,7 @@ func (e *Engine) adopt(ctx context.Context, sb *vmhelperv1.Sandbox, cs []*Contai
 		r.c.mu.Unlock()
 		close(r.begun)
 		r.begin(box, log)
+		e.execs.Adopt(id, execs[id]...)
 		e.health.Start(id)
 		e.log.Info("took up container", "container", id, "running", p.Running)
 	}

@@ -13,7 +13,8 @@ var ErrMessage = errors.New("malformed message")
 // Message is a struct that lists its fields, in order, to a Codec: the one method encodes and decodes.
 type Message interface{ Wire(c *Codec) }
 
-// Codec reads or writes the fields of a message. After an error it does nothing more.
+// Codec reads or writes the fields of a message. After an error it does nothing more. Encoding never writes to the
+// message: several goroutines may encode what they share.
 type Codec struct {
 	b      []byte
 	decode bool
@@ -89,8 +90,11 @@ func (c *Codec) Uint8(v *uint8) {
 func (c *Codec) Float64(v *float64) {
 	u := math.Float64bits(*v)
 	c.Uint64(&u)
-	*v = math.Float64frombits(u)
-	if math.IsNaN(*v) || math.IsInf(*v, 0) {
+	f := math.Float64frombits(u)
+	if c.decode {
+		*v = f
+	}
+	if math.IsNaN(f) || math.IsInf(f, 0) {
 		c.fail("a number is not finite")
 	}
 }
@@ -104,7 +108,9 @@ func (c *Codec) Bool(v *bool) {
 	if c.Uint8(&b); b > 1 {
 		c.fail("a truth value of %d", b)
 	}
-	*v = b == 1
+	if c.decode {
+		*v = b == 1
+	}
 }
 
 // String is a string of at most most bytes without a zero byte.
@@ -116,7 +122,9 @@ func (c *Codec) String(v *string, most int) {
 			c.fail("a zero byte in a string")
 		}
 	}
-	*v = string(b)
+	if c.decode {
+		*v = string(b)
+	}
 }
 
 // Bytes is a string of at most most bytes.

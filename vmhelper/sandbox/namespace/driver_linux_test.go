@@ -219,7 +219,7 @@ func leftovers(t testing.TB, home string) string {
 		}
 	}
 	return fmt.Sprintf("children %q, descriptors %d, loop devices %d, mounts %d, groups %d, sandboxes %d, uppers %d, volumes %d",
-		children, n, loops, strings.Count(string(mounts), "\n"), groups, count(home+"/vmhelper/sandboxes/*"),
+		children, n, loops, strings.Count(string(mounts), home), groups, count(home+"/vmhelper/sandboxes/*"),
 		count(home+"/vmhelper/uppers/*"), count(home+"/vmhelper/volumes/*"))
 }
 

@@ -109,6 +109,14 @@ func TestUsersAndDirectories(t *testing.T) {
 	}
 }
 
+// result waits for the end of a raw stream.
+func (s *sandbox) result(token []byte) {
+	s.t.Helper()
+	if _, err := s.agent.StreamResult(s.t.Context(), &guestv1.StreamResultRequest{Token: token}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func TestTerminalAndStdin(t *testing.T) {
 	id := randomID()
 	s := start(t, attachments(t, busybox(t), id)...)
@@ -121,6 +129,7 @@ func TestTerminalAndStdin(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.CloseWrite() // A terminal stays open.
+	s.result(in.Token)
 	if _, err := s.agent.Resize(t.Context(), &guestv1.ResizeRequest{ContainerId: id, Rows: 10, Columns: 20}); err != nil {
 		t.Fatal(err)
 	}
@@ -156,16 +165,18 @@ func TestStdinStaysOpenUntilHalfClose(t *testing.T) {
 	req := request(t, id, "cat")
 	req.Stdin = true
 	s.launch(req)
-	in := func() *net.UnixConn {
-		c, _ := s.stream(&guestv1.StreamRequest{Request: &guestv1.StreamRequest_Stdin{Stdin: &guestv1.StdinStream{ContainerId: id, Confirmed: true}}})
-		return c
+	in := func() (*net.UnixConn, []byte) {
+		req := &guestv1.StreamRequest{Request: &guestv1.StreamRequest_Stdin{Stdin: &guestv1.StdinStream{ContainerId: id, Confirmed: true}}}
+		c, _ := s.stream(req)
+		return c, req.Token
 	}
-	c := in()
+	c, token := in()
 	if _, err := io.WriteString(c, "one "); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.Close() // It is cut: stdin stays open.
-	c = in()
+	s.result(token)
+	c, _ = in()
 	if _, err := io.WriteString(c, "two"); err != nil {
 		t.Fatal(err)
 	}

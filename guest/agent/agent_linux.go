@@ -52,7 +52,7 @@ func New(ctx context.Context, w *initproc.World, r *reaper.Reaper) (*Agent, erro
 		results:    newResults(),
 		containers: map[string]*container{},
 	}
-	a.sockets = sockets.NewTable(a.announce)
+	a.sockets = sockets.NewTable(a.announce, a.events.settled)
 	a.ctx, a.stop = context.WithCancel(ctx)
 	return a, nil
 }

@@ -66,7 +66,7 @@ func (a *Agent) mount(req *guestv1.MountRequest) (*rootfs.Root, error) {
 
 // announce tells the host that a process has connected to a socket of its container.
 func (a *Agent) announce(container, socket string, token []byte) {
-	a.events.send(&guestv1.Event{Event: &guestv1.Event_SocketConnection{SocketConnection: &guestv1.SocketConnection{ContainerId: container, SocketId: socket, Token: token}}})
+	a.events.connected(&guestv1.SocketConnection{ContainerId: container, SocketId: socket, Token: token})
 }
 
 // Unmount implements the method of proto/guest/v1.

@@ -20,6 +20,7 @@ type processKey struct{ container, exec string }
 type journal struct {
 	mu    sync.Mutex
 	exits map[processKey]*guestv1.Exit
+	conns map[string]*guestv1.Event // connections to sockets that wait for a stream, by token.
 	sub   *subscription
 }
 
@@ -29,13 +30,30 @@ type subscription struct {
 	ended   error
 }
 
-func newJournal() *journal { return &journal{exits: map[processKey]*guestv1.Exit{}} }
+func newJournal() *journal {
+	return &journal{exits: map[processKey]*guestv1.Exit{}, conns: map[string]*guestv1.Event{}}
+}
 
 func (j *journal) exited(e *guestv1.Exit) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.exits[processKey{e.ContainerId, e.ExecId}] = e
 	j.sendLocked(&guestv1.Event{Event: &guestv1.Event_Exit{Exit: e}})
+}
+
+// connected tells of a connection until it is settled, to later subscribers too.
+func (j *journal) connected(c *guestv1.SocketConnection) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := &guestv1.Event{Event: &guestv1.Event_SocketConnection{SocketConnection: c}}
+	j.conns[string(c.Token)] = e
+	j.sendLocked(e)
+}
+
+func (j *journal) settled(token []byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.conns, string(token))
 }
 
 func (j *journal) send(e *guestv1.Event) {
@@ -83,6 +101,9 @@ func (j *journal) serve(ctx context.Context, stream grpc.ServerStreamingServer[g
 	}
 	for _, e := range j.exits {
 		s.pending = append(s.pending, &guestv1.Event{Event: &guestv1.Event_Exit{Exit: e}})
+	}
+	for _, e := range j.conns {
+		s.pending = append(s.pending, e)
 	}
 	s.pending = append(s.pending, &guestv1.Event{Event: &guestv1.Event_Synced{Synced: &guestv1.Synced{}}})
 	s.poke()

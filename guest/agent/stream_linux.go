@@ -68,7 +68,7 @@ func (a *Agent) openStream(ctx context.Context, req *guestv1.StreamRequest, conn
 		if err != nil {
 			return nil, err
 		}
-		return func() error { 
+		return func() error {
 			return p.streams.Feed(conn, func() bool { return r.Stdin.Confirmed && hungUp(conn) })
 		}, nil
 	case *guestv1.StreamRequest_ArchiveGet:

@@ -33,6 +33,7 @@ type Announce func(container, socket string, token []byte)
 // Table holds the listeners and the connections of all containers.
 type Table struct {
 	announce Announce
+	settled  func(token []byte)
 
 	mu         sync.Mutex
 	containers map[string]*group
@@ -52,9 +53,10 @@ type waiter struct {
 	done      chan error
 }
 
-// NewTable makes a table without sockets.
-func NewTable(announce Announce) *Table {
-	return &Table{announce: announce, containers: map[string]*group{}, waiting: map[string]*waiter{}}
+// NewTable makes a table without sockets. settled is called once for each announcement, when no stream is awaited for it
+// any more.
+func NewTable(announce Announce, settled func(token []byte)) *Table {
+	return &Table{announce: announce, settled: settled, containers: map[string]*group{}, waiting: map[string]*waiter{}}
 }
 
 // Open makes the listeners of a container; it has none yet.
@@ -157,6 +159,7 @@ func (t *Table) connection(ctx context.Context, container, socket string, c *net
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	t.settled(token)
 	if stream == nil {
 		t.mu.Lock()
 		delete(t.waiting, string(token))

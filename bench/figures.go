@@ -21,8 +21,8 @@ type options struct {
 
 func figures(o options) []figure {
 	all := []figure{
-		requests("_ping, 1 connection", "/_ping", 1),
-		requests("_ping, 16 connections", "/_ping", 16),
+		pings(1),
+		pings(16),
 		commandLine("docker run --rm --net none busybox true", 15, "run", "--rm", "--net", "none", "busybox", "true"),
 		withContainer("docker exec true", 15, func(ctx context.Context, e *engine, id string) error {
 			_, err := e.docker(ctx, "exec", id, "true")

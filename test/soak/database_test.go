@@ -64,7 +64,7 @@ func waitDatabase(t *testing.T, name string) {
 	harness.Eventually(t, 2*time.Minute, func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		out, err := arca.Command(ctx, "exec", name, "mariadb", "-N", "-e", "SELECT 1").CombinedOutput()
+		out, err := arca.Command(ctx, "exec", name, "mariadb", "-px", "-N", "-e", "SELECT 1").CombinedOutput()
 		if err != nil || strings.TrimSpace(string(out)) != "1" {
 			return errors.Join(err, errors.New(string(out)))
 		}
@@ -74,5 +74,5 @@ func waitDatabase(t *testing.T, name string) {
 
 func sql(t *testing.T, name, statement string) string {
 	t.Helper()
-	return arca.Docker(t, "exec", name, "mariadb", "-N", "-e", statement).OK().Line()
+	return arca.Docker(t, "exec", name, "mariadb", "-px", "-N", "-e", statement).OK().Line()
 }

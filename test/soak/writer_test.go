@@ -25,7 +25,7 @@ func write(t *testing.T, name string, from int) *writer {
 	w := &writer{cancel: cancel, done: make(chan struct{})}
 	w.next.Store(int64(from))
 	// Each statement is answered with its number after its commit.
-	script := fmt.Sprintf(`n=%d; while :; do echo "INSERT INTO d.t VALUES ($n); SELECT $n;"; n=$((n+1)); done | mariadb -N -n --force`, from)
+	script := fmt.Sprintf(`n=%d; while :; do echo "INSERT INTO d.t VALUES ($n); SELECT $n;"; n=$((n+1)); done | mariadb -px -N -n --force`, from)
 	cmd := arca.Command(ctx, "exec", name, "bash", "-c", script)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -160,23 +160,34 @@ func (w *World) tool(id, path string, dir bool) error {
 	switch id {
 	case "runc":
 		if !dir {
-			b, err := os.ReadFile(path)
-			if err != nil {
-				return fmt.Errorf("read runc: %w", err)
-			}
-			if err := os.MkdirAll("/arca/copies", 0o755); err != nil {
+			const dir = "/arca/copies"
+			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return err
 			}
-			path = "/arca/copies/runc"
-			if err := os.WriteFile(path, b, 0o755); err != nil {
+			if err := copyProgram(dir+"/runc", path); err != nil {
 				return fmt.Errorf("copy runc: %w", err)
 			}
+			path = dir + "/runc"
 		}
 		w.Runc = path
 	case "init":
 		w.Init = path
 	}
 	return nil
+}
+
+func copyProgram(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 func (w *World) detach(a *bootwire.Attachment) error {

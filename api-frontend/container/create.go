@@ -55,10 +55,11 @@ func (e *Engine) Create(ctx context.Context, req *normal.Request, o CreateOption
 	if err != nil {
 		return "", nil, err
 	}
-	image, err := e.images.Defaults(ctx, req.Config.Image, o.Platform)
+	image, drop, err := e.images.Defaults(ctx, req.Config.Image, o.Platform)
 	if err != nil {
 		return "", nil, err
 	}
+	defer drop()
 	rec, err := prepared.Finish(image, o.Name)
 	if err != nil {
 		return "", nil, err

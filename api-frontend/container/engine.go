@@ -26,7 +26,10 @@ type Publisher interface{ Publish(m events.Message) }
 // Images is what containers need of images.
 type Images interface {
 	// Defaults resolves a reference; errdefs.ErrNotFound with Docker's sentence when there is none.
-	Defaults(ctx context.Context, ref, platform string) (normal.ImageDefaults, error)
+	// The image's disks stay until release, which is called once the container is registered or given up.
+	Defaults(ctx context.Context, ref, platform string) (d normal.ImageDefaults, release func(), err error)
+	// Collect removes those of the disks that neither an image nor a container has.
+	Collect(diskIDs []string) error
 	// ID tells which image a reference names now; empty: none.
 	ID(ctx context.Context, ref string) string
 	// Ancestors tells the IDs of an image and of those made from it; nothing for an unknown one.

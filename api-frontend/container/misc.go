@@ -78,7 +78,7 @@ func (e *Engine) ImageUsers() []image.User {
 	records := e.Records()
 	users := make([]image.User, len(records))
 	for i, r := range records {
-		users[i] = image.User{ID: r.ID, ImageID: r.ImageID, ImageRef: r.Config.Image, Running: r.State.IsActive()}
+		users[i] = image.User{ID: r.ID, ImageID: r.ImageID, ImageRef: r.Config.Image, Disks: r.Layers, Running: r.State.IsActive()}
 	}
 	return users
 }

@@ -137,5 +137,11 @@ func (e *Engine) erase(ctx context.Context, c *Container, rec *record.Container,
 	if o.Volumes {
 		e.removeAnonymous(ctx, rec)
 	}
+	if e.images.ID(ctx, rec.ImageID) == "" {
+		// Its image went before it.
+		if err := e.images.Collect(rec.Layers); err != nil {
+			e.log.Error("remove layers of a container without image", "container", rec.ID, "error", err)
+		}
+	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	imagetypes "github.com/moby/moby/api/types/image"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -22,21 +23,25 @@ import (
 type imagesFor struct{ *image.Service }
 
 // Defaults implements container.Images.
-func (i imagesFor) Defaults(ctx context.Context, ref, platform string) (normal.ImageDefaults, error) {
+func (i imagesFor) Defaults(ctx context.Context, ref, platform string) (normal.ImageDefaults, func(), error) {
 	if ref == "" {
-		return normal.ImageDefaults{}, errNoImage
+		return normal.ImageDefaults{}, nil, errNoImage
 	}
 	var p *ocispec.Platform
 	if platform != "" {
 		parsed, err := platforms.Parse(platform)
 		if err != nil {
-			return normal.ImageDefaults{}, badPlatform(err)
+			return normal.ImageDefaults{}, nil, badPlatform(err)
 		}
 		p = &parsed
 	}
 	img, err := i.Resolve(ctx, ref, p)
 	if err != nil {
-		return normal.ImageDefaults{}, err
+		return normal.ImageDefaults{}, nil, err
+	}
+	release, ok := i.Hold(img)
+	if !ok {
+		return normal.ImageDefaults{}, nil, errdefs.ErrNotFound.WithMessage("No such image: " + ref)
 	}
 	d := normal.ImageDefaults{
 		ID: img.ID, Config: &img.Config,
@@ -45,7 +50,7 @@ func (i imagesFor) Defaults(ctx context.Context, ref, platform string) (normal.I
 	for _, l := range img.Layers {
 		d.Layers = append(d.Layers, l.DiskID)
 	}
-	return d, nil
+	return d, release, nil
 }
 
 // ID implements container.Images.

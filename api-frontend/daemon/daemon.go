@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/arca-engine/arca/api-frontend/bindsocket"
 	"github.com/arca-engine/arca/api-frontend/config"
 	"github.com/arca-engine/arca/api-frontend/container"
+	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/event"
 	"github.com/arca-engine/arca/api-frontend/exec"
 	"github.com/arca-engine/arca/api-frontend/health"
@@ -89,13 +91,13 @@ func Run(ctx context.Context, o Options) (err error) {
 // assemble makes the rooms.
 func (d *Daemon) assemble(base string) (err error) {
 	o, cfg := d.o, d.o.Config
-	users := &lateUsers{}
+	users := &lateUsers{store: d.store}
 	d.images, err = image.New(image.Options{
-		Dir: filepath.Join(base, "images"), Store: d.store, Publisher: d.events, Users: users, Log: o.Log,
+		Dir: filepath.Join(base, "images"), Store: d.store, Publisher: d.events, Users: users, Detach: d.client.ReleaseDisk, Log: o.Log,
 		Registry:  registry.Config{Mirrors: cfg.Mirrors, Insecure: cfg.InsecureRegistries, UserAgent: "arca/" + version.Get().Version},
 		Downloads: cfg.MaxConcurrentDownloads, Uploads: cfg.MaxConcurrentUploads, Attempts: cfg.MaxDownloadAttempts,
 	})
-	if err != nil {
+	if err := errors.Join(err, users.failed); err != nil {
 		return err
 	}
 	d.volumes = volume.New(d.store, d.client, d.events, func() string {
@@ -197,13 +199,28 @@ func (d *Daemon) reconcileVolumes(ctx context.Context) error {
 	return nil
 }
 
-// lateUsers breaks the circle of images that ask who uses them and containers that need images.
-type lateUsers struct{ engine *container.Engine }
+// lateUsers breaks the circle of images that ask who uses them and containers that need images: until there is an
+// engine, the database answers.
+type lateUsers struct {
+	store  *store.Store
+	engine *container.Engine
+	failed error // of the database, before there was an engine.
+}
 
 // ImageUsers implements image.Users.
-func (l *lateUsers) ImageUsers() []image.User {
-	if l.engine == nil {
-		return nil
+func (l *lateUsers) ImageUsers() (users []image.User) {
+	if l.engine != nil {
+		return l.engine.ImageUsers()
 	}
-	return l.engine.ImageUsers()
+	records := store.Bucket[*record.Container]{Name: record.Bucket}
+	err := l.store.View(func(tx *store.Tx) error {
+		return records.Each(tx, func(_ string, r *record.Container) error {
+			users = append(users, image.User{ID: r.ID, ImageID: r.ImageID, Disks: r.Layers})
+			return nil
+		})
+	})
+	if err != nil {
+		l.failed = err
+	}
+	return users
 }

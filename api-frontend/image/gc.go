@@ -15,6 +15,9 @@ const keepUnnamed = 24 * time.Hour
 // holds gc exclusively, or is alone.
 func (s *Service) sweep(before time.Time) error {
 	keepBlobs, keepDisks := map[digest.Digest]struct{}{}, map[digest.Digest]struct{}{}
+	for id := range pinnedDisks(s.users()) {
+		keepDisks[digest.NewDigestFromEncoded(digest.SHA256, id)] = struct{}{}
+	}
 	err := s.db.Update(func(tx *store.Tx) error {
 		return s.mark(tx, before, keepBlobs, keepDisks)
 	})

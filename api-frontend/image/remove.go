@@ -276,8 +276,6 @@ func (s *Service) dropFiles(r *removal) error {
 		s.configs.Delete(d)
 		errs = append(errs, s.leases.unless(d, s.content.RemoveBlob))
 	}
-	for _, d := range r.disks {
-		errs = append(errs, s.leases.unless(d, s.content.RemoveDisk))
-	}
+	errs = append(errs, s.dropDisks(r.disks))
 	return errors.Join(errs...)
 }

@@ -38,8 +38,9 @@ func (r *removal) layers(rec imageRecord) error {
 			return err
 		}
 	}
+	pinned := pinnedDisks(r.users)
 	for _, d := range rec.DiffIDs {
-		if _, ok := used[d]; ok || r.s.leases.held(d) {
+		if _, ok := used[d]; ok || pinned[d.Encoded()] || r.s.leases.held(d) {
 			continue
 		}
 		r.disks = append(r.disks, d)

@@ -31,7 +31,9 @@ type User struct {
 	ImageID string
 	// ImageRef is the name that the container was made with.
 	ImageRef string
-	Running  bool
+	// Disks are the IDs of the layer disks under the container. They stay when the image goes.
+	Disks   []string
+	Running bool
 }
 
 // Users tells which containers use images.
@@ -50,6 +52,8 @@ type Options struct {
 	// Publisher and Users may be nil.
 	Publisher Publisher
 	Users     Users
+	// Detach makes vmhelper let go of a disk (64 hex digits) that is about to be deleted. May be nil.
+	Detach func(ctx context.Context, diskID string) error
 	// Downloads bounds the parallel downloads of one instance; zero is 3, as Docker's max-concurrent-downloads.
 	Downloads int
 	// Uploads bounds the parallel uploads of a push; zero is 5.

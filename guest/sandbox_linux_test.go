@@ -235,6 +235,9 @@ func (s *sandbox) stop() {
 	for _, d := range s.cgroups {
 		removeGroups(d)
 	}
+	if strings.Contains(s.stderr.String(), "DATA RACE") {
+		s.t.Error("the agent has a data race")
+	}
 	if s.t.Failed() && s.stderr.Len() > 0 {
 		s.t.Logf("agent: %s", s.stderr)
 	}

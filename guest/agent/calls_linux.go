@@ -76,7 +76,7 @@ func (a *Agent) Unmount(ctx context.Context, req *guestv1.UnmountRequest) (*gues
 	}
 	defer a.turns.Unlock(req.ContainerId)
 	if c, err := a.lookup(req.ContainerId); err == nil {
-		if p := c.processes[""]; p != nil && p.running() {
+		if p, _ := a.process(c.id, ""); p != nil && p.running() {
 			return nil, fmt.Errorf("container %.12s is running: %w", c.id, errdefs.ErrFailedPrecondition)
 		}
 		select {

@@ -34,7 +34,7 @@ func (a *Agent) Start(ctx context.Context, req *guestv1.StartRequest) (*guestv1.
 	old := a.containers[id]
 	a.mu.Unlock()
 	if old != nil {
-		if p := old.processes[""]; p != nil && p.running() {
+		if p, _ := a.process(id, ""); p != nil && p.running() {
 			return nil, fmt.Errorf("container %.12s is running: %w", id, errdefs.ErrAlreadyExists)
 		} else if p != nil {
 			return nil, fmt.Errorf("the last exit of container %.12s was not acknowledged: %w", id, errdefs.ErrFailedPrecondition)

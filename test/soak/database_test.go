@@ -33,8 +33,10 @@ func TestDatabase(t *testing.T) {
 		switch kind {
 		case "container":
 			arca.Docker(t, "kill", name).OK()
+			arca.Docker(t, "wait", name).OK().Out("137\n")
 		case "agent":
 			harness.Kill(t, kind, harness.Parent(arca.ContainerPID(t, name)))
+			arca.Docker(t, "wait", name).OK().Out("137\n") // a start before its end is seen would find it running
 		case "worker":
 			harness.Kill(t, kind, arca.Worker(t))
 		case "keeper":

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -35,6 +36,9 @@ func (a *Agent) spec(req *guestv1.StartRequest, root *rootfs.Root, c *container)
 	if err := a.namespaces(req, &s, c); err != nil {
 		return nil, err
 	}
+	if err := a.shareMemory(req, &s, root); err != nil {
+		return nil, err
+	}
 	if err := setUser(s.Process, root, req.User, req.Groups); err != nil {
 		return nil, err
 	}
@@ -54,6 +58,22 @@ func (a *Agent) spec(req *guestv1.StartRequest, root *rootfs.Root, c *container)
 		s.Mounts = append(s.Mounts, specs.Mount{Destination: initPath, Source: a.world.Init, Type: "bind", Options: []string{"bind", "ro"}})
 	}
 	return &s, nil
+}
+
+// shareMemory puts the /dev/shm of the container whose IPC namespace is joined in the place of a new one.
+func (a *Agent) shareMemory(req *guestv1.StartRequest, s *specs.Spec, root *rootfs.Root) error {
+	if req.Ipc.GetKind() != guestv1.NamespaceMode_CONTAINER {
+		return nil
+	}
+	p, err := a.process(req.Ipc.ContainerId, "")
+	if err != nil {
+		return err
+	}
+	if err := root.Share(p.pid); err != nil {
+		return err
+	}
+	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == rootfs.SharedMemory })
+	return nil
 }
 
 func cgroupPath(id string) string { return "/arca/" + id }

@@ -99,7 +99,11 @@ func (m *Manager) attachShare(a *attached, s Share) error {
 	if err != nil {
 		return err
 	}
-	ref := "dir:/arca/shares/" + s.Tag
+	how := "file:"
+	if isDir {
+		how = "dir:"
+	}
+	ref := how + "/arca/shares/" + s.Tag
 	a.wire = append(a.wire, bootwire.Attachment{Kind: bootwire.Share, ID: s.Tag, Ref: ref, IsDir: isDir, ReadOnly: s.ReadOnly, File: mnt})
 	a.notes = append(a.notes, Attachment{Kind: KindShare, ID: s.Tag, Ref: ref, IsDir: isDir})
 	return nil

@@ -1,0 +1,46 @@
+//go:build integration
+
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestBindOfOneFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(hostDir(t), "f")
+	if err := os.WriteFile(file, []byte("host\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	arca.Docker(t, "run", "--rm", "-v", file+":/x/y/f", "busybox", "sh", "-c", "cat /x/y/f; echo guest > /x/y/f").OK().Out("host\n")
+	if b, err := os.ReadFile(file); err != nil || string(b) != "guest\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+	arca.Docker(t, "run", "--rm", "-v", file+":/etc/hostname:ro", "busybox", "sh", "-c", "cat /etc/hostname; echo > /etc/hostname").Exit(1).
+		Out("guest\n").ErrHas("Read-only file system")
+}
+
+func TestSharedMemoryIsJoinedAtEachStart(t *testing.T) {
+	t.Parallel()
+	donor := arca.Start(t, "--ipc", "shareable", "busybox", "sh", "-c", "echo shared > /dev/shm/x; sleep 1000")
+	joiner := arca.Container(t)
+	arca.Docker(t, "run", "--name", joiner, "--ipc", "container:"+donor, "busybox", "sh", "-c", "cat /dev/shm/x; echo more >> /dev/shm/x").OK().Out("shared\n")
+	arca.Docker(t, "start", "-a", joiner).OK().Out("shared\nmore\n")
+	arca.Docker(t, "exec", donor, "cat", "/dev/shm/x").OK().Out("shared\nmore\nmore\n")
+}
+
+// A sentence of the agent's does not end in the class of its error.
+func TestSentencesOfTheAgent(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-u", "no-such"}, "unable to find user no-such: no matching entries in passwd file\n"},
+		{[]string{"--group-add", "no-such"}, "unable to find group no-such: no matching entries in group file\n"},
+	} {
+		arca.Docker(t, append(append([]string{"run", "--rm"}, tc.args...), "busybox", "true")...).Exit(125).ErrHas(tc.want)
+	}
+}

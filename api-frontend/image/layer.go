@@ -15,6 +15,7 @@ import (
 	"github.com/arca-engine/arca/api-frontend/image/layerdisk"
 	"github.com/arca-engine/arca/api-frontend/image/registry"
 	"github.com/arca-engine/arca/api-frontend/store"
+	"github.com/arca-engine/arca/internal/failpoint"
 )
 
 // known returns the finished layer of a blob, if blob and disk are both there.
@@ -164,6 +165,9 @@ func (s *Service) unpack(ctx context.Context, blob digest.Digest, open layerdisk
 }
 
 func (s *Service) recordLayer(blob digest.Digest, res layerdisk.Result) (layer, error) {
+	if err := failpoint.Hit("image/layer"); err != nil {
+		return layer{}, err
+	}
 	now := time.Now().UTC()
 	err := s.db.Update(func(tx *store.Tx) error {
 		if err := layers.Put(tx, res.DiffID.String(), layerRecord{Size: res.Size, Added: now}); err != nil {

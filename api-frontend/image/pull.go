@@ -13,6 +13,7 @@ import (
 	"github.com/arca-engine/arca/api-frontend/image/progress"
 	"github.com/arca-engine/arca/api-frontend/image/registry"
 	"github.com/arca-engine/arca/api-frontend/store"
+	"github.com/arca-engine/arca/internal/failpoint"
 )
 
 // PullOptions say what is pulled.
@@ -162,6 +163,9 @@ func (s *Service) commitPull(ref reference.Named, p *parsed, top registry.Manife
 	s.gc.Lock()
 	defer s.gc.Unlock()
 	if err := s.putMeta(p); err != nil {
+		return false, err
+	}
+	if err := failpoint.Hit("image/commit"); err != nil {
 		return false, err
 	}
 	err = s.db.Update(func(tx *store.Tx) error {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/arca-engine/arca/internal/failpoint"
 )
 
 // Store is an open database.
@@ -34,7 +36,17 @@ func (s *Store) View(f func(*Tx) error) error {
 
 // Update runs f in a transaction that is committed, and on disk, when Update returns nil.
 func (s *Store) Update(f func(*Tx) error) error {
-	return s.db.Update(func(tx *bolt.Tx) error { return f(&Tx{tx}) })
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		if err := f(&Tx{tx}); err != nil {
+			return err
+		}
+		return failpoint.Hit("store/commit")
+	})
+	if err != nil {
+		return err
+	}
+	_ = failpoint.Hit("store/committed") // It is durable: only a process that stops here can lose what follows.
+	return nil
 }
 
 // OnCommit runs f once the transaction is durable. Events are published from here.

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/api/types/volume"
 
 	"github.com/arca-engine/arca/api-frontend/store"
+	"github.com/arca-engine/arca/internal/failpoint"
 )
 
 // Request asks for a volume. Without a name it is an anonymous one.
@@ -145,6 +146,9 @@ func (s *Service) Prepare(ctx context.Context, names ...string) (map[string]Sour
 
 // prepare makes the store of a volume, once.
 func (s *Service) prepare(ctx context.Context, r Record) error {
+	if err := failpoint.Hit("volume/prepare"); err != nil {
+		return err
+	}
 	if bind, err := parseOptions(r.Options); bind != nil || err != nil {
 		return err
 	}

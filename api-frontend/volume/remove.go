@@ -9,6 +9,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 
 	"github.com/arca-engine/arca/api-frontend/store"
+	"github.com/arca-engine/arca/internal/failpoint"
 )
 
 // Remove removes a volume that nobody uses. With force, a missing volume is no error and a store that cannot be removed
@@ -63,6 +64,9 @@ func (s *Service) bury(name string, still func(Record) bool) (r Record, err erro
 
 // unmake removes the store of a buried volume and forgets the volume. It may be repeated.
 func (s *Service) unmake(ctx context.Context, r Record) error {
+	if err := failpoint.Hit("volume/unmake"); err != nil {
+		return err
+	}
 	if bind, err := parseOptions(r.Options); err == nil && bind == nil {
 		if err := s.stores.RemoveVolume(ctx, r.ID); err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("remove the volume's store: %w", err)

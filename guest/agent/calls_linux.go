@@ -71,6 +71,9 @@ func (a *Agent) announce(container, socket string, token []byte) {
 
 // Unmount implements the method of proto/guest/v1.
 func (a *Agent) Unmount(ctx context.Context, req *guestv1.UnmountRequest) (*guestv1.UnmountResponse, error) {
+	if err := failpoint.Hit("guest/unmount"); err != nil {
+		return nil, err
+	}
 	if err := a.turns.Lock(ctx, req.ContainerId); err != nil {
 		return nil, err
 	}
@@ -96,6 +99,9 @@ func (a *Agent) Events(_ *guestv1.EventsRequest, stream grpc.ServerStreamingServ
 
 // Acknowledge implements the method of proto/guest/v1.
 func (a *Agent) Acknowledge(ctx context.Context, req *guestv1.AcknowledgeRequest) (*guestv1.AcknowledgeResponse, error) {
+	if err := failpoint.Hit("guest/acknowledge"); err != nil {
+		return nil, err
+	}
 	p, err := a.process(req.ContainerId, req.ExecId)
 	if errdefs.IsNotFound(err) {
 		return &guestv1.AcknowledgeResponse{}, nil

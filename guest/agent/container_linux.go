@@ -10,6 +10,7 @@ import (
 	"github.com/arca-engine/arca/guest/reaper"
 	"github.com/arca-engine/arca/guest/rootfs"
 	"github.com/arca-engine/arca/guest/stdio"
+	"github.com/arca-engine/arca/internal/failpoint"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
 
@@ -94,6 +95,7 @@ func (a *Agent) follow(c *container, p *process, exit <-chan reaper.Exit) {
 		c.paused = false
 	}
 	a.mu.Unlock()
+	_ = failpoint.Hit("guest/exit") // Nothing can refuse an exit; the agent that tells it can end.
 	a.events.exited(p.exit)
 	if p.exec == "" {
 		a.bury(c)

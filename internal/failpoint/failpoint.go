@@ -26,7 +26,14 @@ type point struct {
 	left int // -1: no bound.
 }
 
-var armed atomic.Pointer[map[string]*point]
+// plan is what is armed: points named when the process started, and a folder where a test arms more of them later.
+type plan struct {
+	mu     sync.Mutex
+	points map[string]*point
+	folder string
+}
+
+var armed atomic.Pointer[plan]
 
 func init() {
 	if v := os.Getenv(Env); v != "" {
@@ -44,6 +51,10 @@ func Arm(spec string) error {
 		return nil
 	}
 	points := map[string]*point{}
+	if folder, ok := strings.CutPrefix(spec, folderPrefix); ok {
+		armed.Store(&plan{points: points, folder: folder})
+		return nil
+	}
 	for _, term := range strings.Split(spec, ";") {
 		if term = strings.TrimSpace(term); term == "" {
 			continue
@@ -58,7 +69,7 @@ func Arm(spec string) error {
 		}
 		points[name] = p
 	}
-	armed.Store(&points)
+	armed.Store(&plan{points: points})
 	return nil
 }
 
@@ -92,17 +103,19 @@ func parse(s string) (*point, error) {
 
 // Hit does what the point name is armed with. It returns nil for a point that is not.
 func Hit(name string) error {
-	points := armed.Load()
-	if points == nil {
+	plan := armed.Load()
+	if plan == nil {
 		return nil
 	}
-	return hit((*points)[name], name)
-}
-
-func hit(p *point, name string) error {
+	p := plan.find(name)
 	if p == nil || !p.due() {
 		return nil
 	}
+	plan.note(name)
+	return p.act(name)
+}
+
+func (p *point) act(name string) error {
 	switch p.action {
 	case "error":
 		return fmt.Errorf("failpoint %s: %w", name, ErrInjected)
@@ -136,5 +149,5 @@ func kill() {
 	if p, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = p.Kill()
 	}
-	select {}
+	os.Exit(137) // The first process of a pid namespace cannot kill itself.
 }

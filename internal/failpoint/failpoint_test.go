@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -80,5 +81,47 @@ func TestMistakesAreTold(t *testing.T) {
 func BenchmarkDisarmed(b *testing.B) {
 	for b.Loop() {
 		_ = Hit("a")
+	}
+}
+
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	arm(t, "dir:"+dir)
+	if err := Hit("a/b"); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, FileName("a/b"))
+	if err := os.WriteFile(path, []byte("1-1*error\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, true, false} {
+		if err := Hit("a/b"); errors.Is(err, ErrInjected) != want {
+			t.Errorf("hit %d: %v", i, err)
+		}
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the file that armed the point is still there")
+	}
+	if _, err := os.Stat(path + ".fired"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInherit(t *testing.T) {
+	dir := t.TempDir()
+	arm(t, "dir:"+dir)
+	for name, action := range map[string]string{"guest/a": "error", "guest/b-c": "1*kill", "other": "error"} {
+		if err := os.WriteFile(filepath.Join(dir, FileName(name)), []byte(action), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := Inherit("guest/"); got != "guest/a=error;guest/b-c=1*kill" {
+		t.Error(got)
+	}
+	if got := Inherit("guest/"); got != "" {
+		t.Error("passed on twice: " + got)
+	}
+	if err := Hit("other"); !errors.Is(err, ErrInjected) {
+		t.Error(err)
 	}
 }

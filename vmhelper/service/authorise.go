@@ -22,7 +22,8 @@ type caller int
 
 const frontend caller = 1
 
-// methods names the callers of every method; one that is missing is refused. The values are the failpoints.
+// methods names the callers of every method; one that is missing is refused. The values are the failpoints, those of
+// calls of one answer with a second one, /answer, after their work.
 var methods = map[string]struct {
 	caller caller
 	point  string
@@ -73,6 +74,9 @@ func (s *Service) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo
 		return nil, err
 	}
 	resp, err = h(ctx, req)
+	if err == nil {
+		err = failpoint.Hit(methods[info.FullMethod].point + "/answer")
+	}
 	if err != nil {
 		return nil, err
 	}

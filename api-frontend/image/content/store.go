@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/arca-engine/arca/internal/atomicfile"
+	"github.com/arca-engine/arca/internal/failpoint"
 )
 
 // Store is a folder of content.
@@ -134,7 +135,11 @@ func (s *Store) CommitDisk(f *os.File, diffID digest.Digest) error {
 }
 
 func commit(f *os.File, path string) error {
-	if err := atomicfile.Commit(f, path); err != nil {
+	err := failpoint.Hit("image/rename")
+	if err == nil {
+		err = atomicfile.Commit(f, path)
+	}
+	if err != nil {
 		return errors.Join(err, ignoreNotExist(os.Remove(f.Name())))
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/arca-engine/arca/internal/bootwire"
+	"github.com/arca-engine/arca/internal/failpoint"
 	"github.com/arca-engine/arca/vmhelper/keeper/child"
 	"github.com/arca-engine/arca/vmhelper/sandbox/namespace/cgroup"
 	"github.com/arca-engine/arca/vmhelper/sandbox/namespace/tree"
@@ -117,6 +118,7 @@ func (b *box) lastWords() string {
 
 // clean removes everything of a sandbox whose agent has ended, or never was.
 func (m *Manager) clean(ctx context.Context, b *box) {
+	_ = failpoint.Hit("sandbox/clean") // Nothing can refuse a clean-up; the process that does it can end.
 	log := m.cfg.Log.With("sandbox", b.id)
 	if b.group != nil {
 		if err := b.group.Kill(); err != nil {

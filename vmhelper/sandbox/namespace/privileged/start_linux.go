@@ -49,17 +49,23 @@ func (m *Manager) start(ctx context.Context, req *Start) (wire.Message, error) {
 		return nil, fmt.Errorf("start sandbox: %w", err)
 	}
 	if err := m.equip(b, req); err != nil {
-		if kerr := b.kill("it could not be started"); kerr != nil {
-			err = errors.Join(err, kerr)
-		}
-		<-b.done
-		return nil, fmt.Errorf("start sandbox: %w", err)
+		return nil, fmt.Errorf("start sandbox: %w", errors.Join(err, m.giveUp(b)))
+	}
+	if err := failpoint.Hit("sandbox/started"); err != nil {
+		return nil, errors.Join(err, m.giveUp(b))
 	}
 	b.mu.Lock()
 	b.shown = true
 	b.mu.Unlock()
 	d := b.description()
 	return &d, nil
+}
+
+// giveUp ends a sandbox whose start failed and waits until nothing of it is left.
+func (m *Manager) giveUp(b *box) error {
+	err := b.kill("it could not be started")
+	<-b.done
+	return err
 }
 
 // launch makes the directory and groups of a sandbox and starts its agent, which waits for its boot request.
@@ -114,7 +120,7 @@ func (m *Manager) spawn(b *box, req *Start) error {
 	b.child, err = child.Start(child.Spec{
 		Path: m.cfg.Guest, Args: []string{"arca-guest"},
 		Env: []string{bootwire.Env + "=" + bootwire.EnvNamespace, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-			failpoint.Env + "=" + os.Getenv(failpoint.Env)},
+			failpoint.Env + "=" + failpoint.Inherit("guest/")},
 		Files: files, Cloneflags: cloneflags(req), Cgroup: unified, Tasks: b.group.Tasks(),
 	})
 	if err != nil {
@@ -234,6 +240,9 @@ func (m *Manager) storeAgent(b *box) error {
 
 // equip gives a launched agent its links, attachments and boot request, and writes its record.
 func (m *Manager) equip(b *box, req *Start) error {
+	if err := failpoint.Hit("sandbox/equip"); err != nil {
+		return err
+	}
 	a, err := m.attach(&req.Things)
 	if err != nil {
 		return err

@@ -132,11 +132,11 @@ func (e *Engine) erase(ctx context.Context, c *Container, rec *record.Container,
 	e.mu.Unlock()
 	e.health.Stop(rec.ID)
 	e.execs.ContainerRemoved(rec.ID)
-	e.publish(events.ActionDestroy, rec, nil)
-	c.gone(ExitStatus{Code: rec.State.ExitCode})
-	if o.Volumes {
+	if o.Volumes { // Before anybody learns that the container is gone.
 		e.removeAnonymous(ctx, rec)
 	}
+	e.publish(events.ActionDestroy, rec, nil)
+	c.gone(ExitStatus{Code: rec.State.ExitCode})
 	if e.images.ID(ctx, rec.ImageID) == "" {
 		// Its image went before it.
 		if err := e.images.Collect(rec.Layers); err != nil {

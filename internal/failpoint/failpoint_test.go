@@ -99,6 +99,12 @@ func TestFolder(t *testing.T) {
 			t.Errorf("hit %d: %v", i, err)
 		}
 	}
+	if err := os.WriteFile(path, []byte("1*error"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Hit("a/b"); !errors.Is(err, ErrInjected) {
+		t.Error("not armed again")
+	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the file that armed the point is still there")
 	}

@@ -1,0 +1,120 @@
+package harness
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Audit waits until what the instance holds of the machine is what its containers need: a sandbox, its processes and
+// its control groups for each that runs, a writable layer and a directory for those that exist, and no mount at all.
+func (i *Instance) Audit(t testing.TB) {
+	t.Helper()
+	Eventually(t, 30*time.Second, func() error { return i.audit(t) })
+}
+
+func (i *Instance) audit(t testing.TB) error {
+	t.Helper()
+	all, err := i.ids(t, "-a")
+	if err != nil {
+		return err
+	}
+	running, err := i.ids(t)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	strangers := func(what string, found, known []string) {
+		for _, id := range found {
+			if !slices.Contains(known, id) {
+				errs = append(errs, fmt.Errorf("%s of %.12s is left", what, id))
+			}
+		}
+	}
+	sandboxes := names(filepath.Join(i.Home, "vmhelper", "sandboxes"))
+	strangers("the sandbox", sandboxes, running)
+	strangers("the running container is not there: sandbox", running, sandboxes)
+	strangers("the writable layer", names(filepath.Join(i.Home, "vmhelper", "uppers")), all)
+	strangers("the directory", names(filepath.Join(i.Home, "frontend", "containers")), all)
+	strangers("a control group", i.groups(), running)
+	strangers("a process", i.sandboxProcesses(t), running)
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	if strings.Contains(string(mounts), i.Home+"/") {
+		errs = append(errs, errors.New("something of the instance is mounted on the machine"))
+	}
+	return errors.Join(errs...)
+}
+
+func (i *Instance) ids(t testing.TB, flags ...string) ([]string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), CommandTimeout)
+	defer cancel()
+	out, err := i.Command(ctx, append([]string{"ps", "-q", "--no-trunc"}, flags...)...).Output()
+	return strings.Fields(string(out)), err
+}
+
+func names(dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+// group is the name of the instance's control groups.
+func (i *Instance) group() string {
+	sum := sha256.Sum256([]byte(i.Home))
+	return filepath.Join("arca", hex.EncodeToString(sum[:6]))
+}
+
+// groups tells the sandboxes that have control groups.
+func (i *Instance) groups() []string {
+	var all []string
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		dirs, err := filepath.Glob(pattern + i.group() + "/*")
+		if err != nil {
+			continue
+		}
+		for _, dir := range dirs {
+			if info, err := os.Stat(dir); err == nil && info.IsDir() {
+				all = append(all, filepath.Base(dir))
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// sandboxProcesses tells the sandboxes that processes are in.
+func (i *Instance) sandboxProcesses(t testing.TB) []string {
+	t.Helper()
+	var all []string
+	for _, pid := range pids(t) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		if err != nil {
+			continue
+		}
+		if _, rest, ok := strings.Cut(string(b), "/"+i.group()+"/"); ok {
+			id, _, _ := strings.Cut(rest, "\n")
+			id, _, _ = strings.Cut(id, "/")
+			all = append(all, id)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -16,14 +16,15 @@ import (
 // engine is one of the two that are measured.
 type engine struct {
 	name   string
+	dir    string // that every command line of its daemons names.
 	socket string
-	pids   func() []int
+	pids   func() []int // of the daemon that holds the state and serves the API.
 	http   *http.Client
 }
 
-func newEngine(name, socket string, pids func() []int) *engine {
+func newEngine(name, dir, socket string, pids func() []int) *engine {
 	var d net.Dialer
-	return &engine{name: name, socket: socket, pids: pids, http: &http.Client{Transport: &http.Transport{
+	return &engine{name: name, dir: dir, socket: socket, pids: pids, http: &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 64, DisableCompression: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) }}}}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -50,8 +51,8 @@ func run(ctx context.Context, o options, only, fixtures, output string) (err err
 	}
 	defer func() { err = errors.Join(err, dockerd.Stop()) }()
 	engines := [2]*engine{
-		newEngine("Arca", arca.Socket(), func() []int { return []int{arca.DaemonPID("frontend")} }),
-		newEngine("dockerd", dockerd.Socket(), dockerd.PIDs),
+		newEngine("Arca", arca.Home, arca.Socket(), func() []int { return []int{arca.DaemonPID("frontend")} }),
+		newEngine("dockerd", filepath.Dir(dockerd.Socket()), dockerd.Socket(), dockerd.PIDs),
 	}
 	for _, e := range engines {
 		if _, err := e.docker(ctx, "pull", "-q", "busybox"); err != nil {
@@ -84,16 +85,23 @@ func report(ctx context.Context, w io.Writer, o options, only string, engines [2
 		return err
 	}
 	var failed error
-	for _, f := range figures(o) {
-		if !strings.Contains(f.name, only) {
-			continue
+	for _, g := range groups(o) {
+		for _, f := range g.figures {
+			if !strings.Contains(f.name, only) || ctx.Err() != nil {
+				continue
+			}
+			r := take(ctx, f, engines)
+			if r.err != nil {
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", f.name, r.err))
+			}
+			if _, err := fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", f.name, show(r.values[0], f.unit), show(r.values[1], f.unit), r.ratio(), r.load); err != nil {
+				return err
+			}
 		}
-		r := take(ctx, f, engines)
-		if r.err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", f.name, r.err))
-		}
-		if _, err := fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", f.name, show(r.values[0], f.unit), show(r.values[1], f.unit), r.ratio(), r.load); err != nil {
-			return err
+		for _, e := range engines {
+			if g.clean != nil {
+				failed = errors.Join(failed, g.clean(context.WithoutCancel(ctx), e))
+			}
 		}
 	}
 	return failed

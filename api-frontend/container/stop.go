@@ -50,6 +50,14 @@ func (e *Engine) Stop(ctx context.Context, ref string, o StopOptions) error {
 	return nil
 }
 
+// stopTimeout tells how long a container may take to end after its stop signal, in seconds; for ever when negative.
+func stopTimeout(rec *record.Container) int {
+	if rec.Config.StopTimeout != nil {
+		return *rec.Config.StopTimeout
+	}
+	return defaultStopTimeout
+}
+
 func (e *Engine) stopLocked(ctx context.Context, c *Container, o StopOptions) error {
 	rec := c.Record()
 	if !rec.State.IsActive() {
@@ -59,10 +67,7 @@ func (e *Engine) stopLocked(ctx context.Context, c *Container, o StopOptions) er
 	if err != nil {
 		return err
 	}
-	timeout := defaultStopTimeout
-	if rec.Config.StopTimeout != nil {
-		timeout = *rec.Config.StopTimeout
-	}
+	timeout := stopTimeout(rec)
 	if o.Timeout != nil {
 		timeout = *o.Timeout
 	}

@@ -167,7 +167,10 @@ func (d *Daemon) serve(ctx context.Context) error {
 	d.o.Log.Info("shutting down", "reason", context.Cause(ctx))
 	stopServing(context.Cause(ctx))
 	limit := time.Duration(d.o.Config.ShutdownTimeout) * time.Second
-	stopping, cancel := context.WithTimeout(work, limit+containerStopMargin)
+	stopping, cancel := work, context.CancelFunc(func() {})
+	if limit, limited := d.engine.ShutdownLimit(limit); limited {
+		stopping, cancel = context.WithTimeout(work, limit)
+	}
 	d.engine.Shutdown(stopping)
 	cancel()
 	d.health.Close()
@@ -175,9 +178,6 @@ func (d *Daemon) serve(ctx context.Context) error {
 	stopWork(context.Cause(ctx))
 	return group.Wait()
 }
-
-// containerStopMargin is what the configured shutdown timeout leaves for the end of the last container.
-const containerStopMargin = 5 * time.Second
 
 // reconcileVolumes brings volumes and their stores together, once vmhelper is there.
 func (d *Daemon) reconcileVolumes(ctx context.Context) error {

@@ -8,19 +8,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/arca-engine/arca/arca/engine"
 	"github.com/arca-engine/arca/arca/instance"
 	"github.com/arca-engine/arca/arca/supervisor"
 )
 
-// stopsAtATime bounds how many containers are asked to stop at once.
-const stopsAtATime = 16
-
 func downCommand() *cobra.Command {
-	var timeout time.Duration
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "down",
 		Short: "Stop the containers and the daemons of an instance; images, volumes and containers stay on disk",
 		Args:  usageArgs(cobra.NoArgs),
@@ -29,14 +24,13 @@ func downCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return down(cmd.Context(), home, timeout, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return down(cmd.Context(), home, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 60*time.Second, "how long the containers may take to end")
-	return cmd
 }
 
-func down(ctx context.Context, home instance.Home, timeout time.Duration, out, errOut io.Writer) error {
+// down ends the frontend, which stops the containers as dockerd does at its end, then vmhelper.
+func down(ctx context.Context, home instance.Home, out, errOut io.Writer) error {
 	any := false
 	for _, job := range jobs {
 		_, running, err := supervisor.Read(home.Run(), job)
@@ -49,8 +43,13 @@ func down(ctx context.Context, home instance.Home, timeout time.Duration, out, e
 		_, err := fmt.Fprintf(out, "Arca does not run in %s.\n", home)
 		return err
 	}
-	// A container that does not stop must not keep the daemons: they end, it is told.
-	result := stopContainers(ctx, home, timeout)
+	if text := waitsFor(ctx, home); text != "" {
+		if _, err := fmt.Fprintln(errOut, text); err != nil {
+			return err
+		}
+	}
+	// A frontend that does not end must not keep vmhelper.
+	var result error
 	for i := len(jobs) - 1; i >= 0; i-- {
 		result = errors.Join(result, stopAsRoot(ctx, home, jobs[i], errOut))
 	}
@@ -61,27 +60,26 @@ func down(ctx context.Context, home instance.Home, timeout time.Duration, out, e
 	return err
 }
 
-func stopContainers(ctx context.Context, home instance.Home, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+// waitsFor says what the end of the instance waits for; nothing when no container runs or the API does not answer.
+func waitsFor(ctx context.Context, home instance.Home) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	client := engine.New(home.APISocket())
 	defer client.Close()
-	if err := client.Ping(ctx); err != nil {
-		return nil // no API, no graceful stop: vmhelper ends what runs
+	info, err := client.Info(ctx)
+	switch {
+	case err != nil || info.ContainersRunning == 0:
+		return ""
+	case info.LiveRestoreEnabled:
+		return fmt.Sprintf("Live restore is on, so the frontend leaves %s running; arca-vmhelper kills what runs when it ends.", containers(info.ContainersRunning))
+	default:
+		return fmt.Sprintf("Stopping %s and waiting until they have ended, each for its stop timeout at most.", containers(info.ContainersRunning))
 	}
-	running, err := client.Running(ctx)
-	if err != nil {
-		return fmt.Errorf("list containers: %w", err)
+}
+
+func containers(n int) string {
+	if n == 1 {
+		return "1 container"
 	}
-	var g errgroup.Group
-	g.SetLimit(stopsAtATime)
-	for _, c := range running {
-		g.Go(func() error {
-			if err := client.Stop(ctx, c.ID); err != nil {
-				return fmt.Errorf("stop container %.12s: %w", c.ID, err)
-			}
-			return nil
-		})
-	}
-	return g.Wait()
+	return fmt.Sprintf("%d containers", n)
 }

@@ -18,7 +18,7 @@ import (
 // jobOf tells how a daemon is run: its binary, flags and uid.
 func jobOf(ctx context.Context, cmd *cobra.Command, home instance.Home, name string, extra []string, o superviseOptions) (supervisor.Job, error) {
 	job := supervisor.Job{Name: name, Log: supervisor.NewLog(home.Log(name)), Env: supervisor.Environment(home.String()),
-		Grace: 60 * time.Second, Backoff: supervisor.DefaultBackoff}
+		Grace: func() time.Duration { return vmhelperGrace }, Backoff: supervisor.DefaultBackoff}
 	if name == jobVMHelper {
 		return vmhelperJob(ctx, cmd, home, job, o)
 	}
@@ -40,6 +40,7 @@ func frontendJob(ctx context.Context, home instance.Home, job supervisor.Job, ex
 		job.Args = append(job.Args, "--group", account.APIGroup)
 	}
 	job.Args = append(job.Args, extra...)
+	job.Grace = func() time.Duration { return frontendGrace(home, extra) }
 	return job, nil
 }
 

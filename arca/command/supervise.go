@@ -110,19 +110,31 @@ func detach(ctx context.Context, home instance.Home, args []string, o superviseO
 	return cmd.Process.Release()
 }
 
-// stopJob asks a job's supervisor to stop it and waits for its end.
+// stopJob asks a job's supervisor to stop it and waits for its end, as long as the supervisor gives the daemon.
 func stopJob(ctx context.Context, home instance.Home, name string) error {
 	state, running, err := supervisor.Read(home.Run(), name)
 	if err != nil || !running {
 		return err
 	}
+	asked := time.Now()
 	if err := state.Supervisor.Signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
-	return waitFor(ctx, 90*time.Second, fmt.Sprintf("the end of %s", name), func(context.Context) error {
-		if state.Supervisor.Alive() {
-			return fmt.Errorf("process %d still runs", state.Supervisor.PID)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for state.Supervisor.Alive() {
+		most := stopMargin
+		if now, running, err := supervisor.Read(home.Run(), name); err == nil && running && now.Stopping {
+			most = max(now.Grace, now.Grace+stopMargin) // the sum may overflow
 		}
-		return nil
-	})
+		if time.Since(asked) > most {
+			return fmt.Errorf("process %d, the supervisor of %s, did not end within %s; its log is %s", state.Supervisor.PID, name, most, home.Log(name))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the end of %s: %w", name, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+	return nil
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -48,14 +47,15 @@ func (c *Client) Version(ctx context.Context) (v Version, err error) {
 
 // Info is what the CLI reads of GET /info.
 type Info struct {
-	ContainersRunning int
-	Containers        int
-	Images            int
-	Warnings          []string
-	OSType            string
-	DriverStatus      [][2]string
-	CgroupDriver      string
-	CgroupVersion     string
+	ContainersRunning  int
+	Containers         int
+	Images             int
+	Warnings           []string
+	LiveRestoreEnabled bool
+	OSType             string
+	DriverStatus       [][2]string
+	CgroupDriver       string
+	CgroupVersion      string
 }
 
 // Fact is a named line of Info.
@@ -76,27 +76,6 @@ func (i Info) Drivers() []Fact {
 // Info tells the server's figures.
 func (c *Client) Info(ctx context.Context) (i Info, err error) {
 	return i, c.do(ctx, http.MethodGet, "/info", &i)
-}
-
-// Container is what the CLI reads of a row of GET /containers/json.
-type Container struct {
-	ID    string `json:"Id"`
-	Names []string
-}
-
-// Running tells the running containers.
-func (c *Client) Running(ctx context.Context) (list []Container, err error) {
-	return list, c.do(ctx, http.MethodGet, "/containers/json", &list)
-}
-
-// Stop stops a container with its own signal and timeout; one that has ended or is gone is no error.
-func (c *Client) Stop(ctx context.Context, id string) error {
-	err := c.do(ctx, http.MethodPost, "/containers/"+id+"/stop", nil)
-	var answer *Error
-	if errors.As(err, &answer) && (answer.Status == http.StatusNotModified || answer.Status == http.StatusNotFound) {
-		return nil
-	}
-	return err
 }
 
 // Error is an answer that is not a success.

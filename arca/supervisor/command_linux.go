@@ -26,7 +26,8 @@ func command(job Job) (*exec.Cmd, func(), error) {
 		Stderr:     job.Log,
 		ExtraFiles: []*os.File{binary},
 		SysProcAttr: &syscall.SysProcAttr{
-			Pdeathsig: syscall.SIGTERM,
+			// As a crash of its own would: SIGTERM would say that the instance ends, and stop the containers.
+			Pdeathsig: syscall.SIGKILL,
 			Setpgid:   true, // a terminal's ^C reaches the supervisor alone
 		},
 	}

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"math"
 	"os"
 	"time"
 )
@@ -14,13 +15,16 @@ type Job struct {
 	Env    []string
 	// Run as another user when RunAs is not nil; the supervisor must be root then.
 	RunAs *Credential
-	// Grace is how long the daemon may take to end after SIGTERM before it is killed.
-	Grace time.Duration
+	// Grace tells, when it is asked to end, how long the daemon may take after SIGTERM before it is killed; Forever is allowed.
+	Grace func() time.Duration
 	Log   *Log
 	// OnChange is told each change of state; nil is allowed.
 	OnChange func(State)
 	Backoff  Backoff
 }
+
+// Forever is a grace without an end.
+const Forever = time.Duration(math.MaxInt64)
 
 // outputDelay is how long the output of an ended daemon's descendants is still read.
 const outputDelay = 200 * time.Millisecond

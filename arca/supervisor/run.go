@@ -75,7 +75,10 @@ func runOnce(ctx context.Context, job Job, state *State) error {
 		select {
 		case <-stop:
 		case <-ctx.Done():
-			terminate(cmd.Process, job, stop)
+			// This goroutine alone holds the state until cmd.Wait has returned and it has ended.
+			state.Stopping, state.Grace = true, job.Grace()
+			job.changed(*state)
+			terminate(cmd.Process, job, state.Grace, stop)
 		}
 	}()
 	err = cmd.Wait()
@@ -90,16 +93,16 @@ func runOnce(ctx context.Context, job Job, state *State) error {
 	return err
 }
 
-func terminate(p *os.Process, job Job, ended <-chan struct{}) {
+func terminate(p *os.Process, job Job, most time.Duration, ended <-chan struct{}) {
 	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		job.Log.Printf("%s: terminate: %v", job.Name, err)
 	}
-	grace := time.NewTimer(job.Grace)
+	grace := time.NewTimer(most)
 	defer grace.Stop()
 	select {
 	case <-ended:
 	case <-grace.C:
-		job.Log.Printf("%s did not end within %s of SIGTERM: killed", job.Name, job.Grace)
+		job.Log.Printf("%s did not end within %s of SIGTERM: killed", job.Name, most)
 		if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			job.Log.Printf("%s: kill: %v", job.Name, err)
 		}

@@ -19,6 +19,9 @@ type State struct {
 	Started    time.Time  `json:"started"`
 	Restarts   int        `json:"restarts"`
 	LastEnd    string     `json:"last_end,omitempty"`
+	// Stopping says that the daemon was asked to end; it is killed Grace later.
+	Stopping bool          `json:"stopping,omitempty"`
+	Grace    time.Duration `json:"grace,omitempty"`
 }
 
 // StateFile is where the supervisor of a job writes its state, lockFile what it holds locked.

@@ -18,7 +18,7 @@ func shell(t *testing.T, script string, onChange func(State)) Job {
 	t.Helper()
 	log := NewLog(filepath.Join(t.TempDir(), "job.log"))
 	t.Cleanup(func() { _ = log.Close() })
-	return Job{Name: "job", Binary: "/bin/sh", Args: []string{"-c", script}, Env: Environment("/"), Grace: 5 * time.Second,
+	return Job{Name: "job", Binary: "/bin/sh", Args: []string{"-c", script}, Env: Environment("/"), Grace: func() time.Duration { return 5 * time.Second },
 		Log: log, OnChange: onChange, Backoff: Backoff{First: time.Millisecond, Most: 2 * time.Millisecond, Settled: time.Hour}}
 }
 
@@ -73,7 +73,7 @@ func TestStopKillsAfterGrace(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	job := shell(t, `trap '' TERM; while :; do read x < /dev/null; done`, func(State) { cancel(nil) })
-	job.Grace = 200 * time.Millisecond
+	job.Grace = func() time.Duration { return 200 * time.Millisecond }
 	start := time.Now()
 	_ = Run(ctx, job)
 	if d := time.Since(start); d > 3*time.Second {

@@ -132,6 +132,9 @@ func (w *World) attach(a *bootwire.Attachment) error {
 	if a.File == nil || !filepath.IsAbs(path) || filepath.Clean(path) != path {
 		return fmt.Errorf("attach %s %s: %w: ref %q", a.Kind, a.ID, bootwire.ErrProtocol, a.Ref)
 	}
+	if how == "program" {
+		return w.program(a, path)
+	}
 	if err := makePoint(path, how == "dir"); err != nil {
 		return fmt.Errorf("attach %s %s: %w", a.Kind, a.ID, err)
 	}
@@ -144,22 +147,32 @@ func (w *World) attach(a *bootwire.Attachment) error {
 		}
 	}
 	if a.Kind == bootwire.Tool {
-		return w.tool(a.ID, path, how == "dir")
+		return w.tool(a.ID, path, how)
 	}
 	return nil
 }
 
+// program keeps a program that comes as an open file, sealed in memory, and gives it a name to start it by.
+func (w *World) program(a *bootwire.Attachment, path string) error {
+	if err := os.Symlink(fmt.Sprintf("/proc/self/fd/%d", a.File.Fd()), path); err != nil {
+		return fmt.Errorf("attach %s %s: %w", a.Kind, a.ID, err)
+	}
+	w.programs = append(w.programs, a.File)
+	a.File = nil
+	return w.tool(a.ID, path, "program")
+}
+
 // tool takes note of a program. One that comes in a directory is the file of its name there.
 //
-// runc shows itself to containers through an overlay of the directory that it lies in, where a mount of a single file
-// is not seen: so runc comes in a directory, or is copied into one, which costs its size in memory.
-func (w *World) tool(id, path string, dir bool) error {
-	if dir {
+// Runc shows itself to containers through an overlay of the directory that it lies in, where a mount of a single file
+// is not seen: so it comes sealed or in a directory, or is copied into one, which costs its size in memory.
+func (w *World) tool(id, path, how string) error {
+	if how == "dir" {
 		path = filepath.Join(path, id)
 	}
 	switch id {
 	case "runc":
-		if !dir {
+		if how == "file" {
 			const dir = "/arca/copies"
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return err

@@ -22,6 +22,7 @@ type World struct {
 	listener Listener
 	boot     *bootwire.Conn
 	bootSeq  uint64
+	programs []*os.File // that came as open files, kept open.
 }
 
 // Listener gives the connections of each port of the control channel.

@@ -113,5 +113,5 @@ type Attachment struct {
 	Major    uint32 `json:"major,omitempty"` // of a block device.
 	Minor    uint32 `json:"minor,omitempty"`
 
-	File *os.File `json:"-"` // the detached mount; nil for a disk.
+	File *os.File `json:"-"` // the detached mount, or the open file of a "program:/path"; nil for a disk.
 }

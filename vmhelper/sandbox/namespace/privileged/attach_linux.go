@@ -109,26 +109,6 @@ func (m *Manager) attachShare(a *attached, s Share) error {
 	return nil
 }
 
-// attachTools gives the agent the programs that it runs.
-func (m *Manager) attachTools(a *attached) error {
-	for _, t := range []struct{ id, path string }{{"runc", m.cfg.Runc}, {"init", m.cfg.Init}} {
-		if t.path == "" {
-			continue
-		}
-		f, err := os.OpenFile(t.path, unix.O_PATH, 0)
-		if err != nil {
-			return fmt.Errorf("open tool %s: %w", t.id, err)
-		}
-		mnt, err := cloneMount(f, false, true)
-		_ = f.Close()
-		if err != nil {
-			return err
-		}
-		a.wire = append(a.wire, bootwire.Attachment{Kind: bootwire.Tool, ID: t.id, Ref: "file:/arca/bin/" + t.id, ReadOnly: true, File: mnt})
-	}
-	return nil
-}
-
 // openStore opens the directory of an upper, made if absent, or that of a volume.
 func (m *Manager) openStore(s Store) (*os.File, error) {
 	parent, name := m.uppers, s.ID

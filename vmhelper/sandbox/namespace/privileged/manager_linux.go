@@ -27,7 +27,8 @@ type Manager struct {
 	owner  owner
 	groups *cgroup.Layout
 	loops  *loop.Table
-	boot   string // of the machine.
+	boot   string   // of the machine.
+	runc   *os.File // sealed; nil without one.
 
 	sandboxes, uppers, volumes, disks *os.File // directories.
 
@@ -54,6 +55,11 @@ func New(cfg Config, store *keeper.Store, notify func(uint16, wire.Message)) (*M
 	}
 	if m.groups, err = cgroup.Discover(instanceName(cfg.Home)); err != nil {
 		return nil, err
+	}
+	if cfg.Runc != "" {
+		if m.runc, err = sealProgram(cfg.Runc); err != nil {
+			return nil, err
+		}
 	}
 	root := filepath.Join(cfg.Home, "vmhelper")
 	if err := os.MkdirAll(root, 0o755); err != nil {
@@ -216,6 +222,9 @@ func (m *Manager) Stop(ctx context.Context) error {
 	}
 	m.wg.Wait()
 	m.loops.Close()
+	if m.runc != nil {
+		_ = m.runc.Close()
+	}
 	m.groups.Close()
 	for _, f := range []*os.File{m.sandboxes, m.uppers, m.volumes} {
 		errs = append(errs, f.Close())

@@ -2,12 +2,13 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
+	"github.com/containerd/errdefs"
 	"github.com/hashicorp/go-hclog"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
@@ -106,9 +107,11 @@ type Engine struct {
 	wg     sync.WaitGroup
 	closed bool
 	booted bool // the first reconciliation is over.
+
+	shutting atomic.Bool // Shutdown was called: nothing is started any more.
 }
 
-var errShutdown = errors.New("the engine is shutting down")
+var errShutdown = fmt.Errorf("the engine is shutting down: %w", errdefs.ErrUnavailable)
 
 // New loads all containers. Attach health and exec with UseHealth and UseExecs, then call Run.
 func New(cfg Config) (*Engine, error) {
@@ -156,17 +159,26 @@ func (e *Engine) Run(ctx context.Context) error {
 	return err
 }
 
-// goRun runs f in a goroutine that Run waits for. Its context ends with the engine.
-func (e *Engine) goRun(f func(ctx context.Context)) {
+// goRun runs f in a goroutine that Run waits for; false when Run is over. Its context ends with the engine.
+func (e *Engine) goRun(f func(ctx context.Context)) bool {
 	e.life.RLock()
 	defer e.life.RUnlock()
 	if e.closed {
-		return
+		return false
 	}
 	e.wg.Go(func() { f(e.ctx) })
+	return true
 }
 
-func (e *Engine) stopping(ctx context.Context) bool { return ctx.Err() != nil || e.ctx.Err() != nil }
+// detached returns a context that outlives the client of ctx, and ends with the engine.
+func (e *Engine) detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(e.ctx, func() { cancel(errShutdown) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
 
 func (e *Engine) dir(id string) string { return filepath.Join(e.base, id) }
 

@@ -2,17 +2,14 @@ package container
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/moby/moby/api/types/mount"
 
 	"github.com/arca-engine/arca/api-frontend/container/oci"
 	"github.com/arca-engine/arca/api-frontend/container/record"
-	"github.com/arca-engine/arca/api-frontend/logs"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
 	"github.com/arca-engine/arca/api-frontend/volume"
-	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 	vmhelperv1 "github.com/arca-engine/arca/proto/vmhelper/v1"
 )
 
@@ -90,11 +87,25 @@ func (e *Engine) share(ctx context.Context, rec *record.Container, n *needs, i i
 	return nil
 }
 
+// boundSockets finds the bind sources of a container that are sockets now. A source that cannot be looked at is none.
+func (e *Engine) boundSockets(ctx context.Context, rec *record.Container) map[string]string {
+	sockets := map[string]string{}
+	for _, m := range rec.Mounts {
+		if m.Type != mount.TypeBind {
+			continue
+		}
+		kind, err := e.sandboxes.Client().CheckBind(ctx, m.Source)
+		if err != nil {
+			e.log.Warn("look at a bind source", "container", rec.ID, "path", m.Source, "error", err)
+		} else if kind == vmhelperv1.CheckBindResponse_SOCKET {
+			sockets[m.Destination] = m.Source
+		}
+	}
+	return sockets
+}
+
 // hold boots the container's sandbox, or joins the one that it shares, with h as its handler.
 func (e *Engine) hold(ctx context.Context, rec *record.Container, h sandbox.Handler) (*sandbox.Box, *needs, error) {
-	if err := e.sandboxes.Ready(ctx); err != nil {
-		return nil, nil, err
-	}
 	n, err := e.needs(ctx, rec)
 	if err != nil {
 		return nil, nil, err
@@ -133,53 +144,6 @@ func (e *Engine) checkJoin(rec *record.Container) error {
 		}
 	}
 	return nil
-}
-
-// unmountJoined takes a container's root out of a sandbox in which others go on.
-func (e *Engine) unmountJoined(ctx context.Context, c *Container, box *sandbox.Box) {
-	if !box.HeldByOthers(c.id) {
-		return
-	}
-	if _, err := box.Agent().Unmount(ctx, &guestv1.UnmountRequest{ContainerId: c.id}); err != nil {
-		e.log.Error("unmount container in a shared sandbox", "container", c.id, "error", err)
-		return
-	}
-	rec := c.Record()
-	req := &vmhelperv1.RemoveDisksRequest{SandboxId: box.ID, Uppers: []string{rec.ID}}
-	for i, m := range rec.Mounts {
-		if tag := oci.ShareTag(rec, i); m.Type == mount.TypeBind || m.Type == mount.TypeVolume {
-			if _, err := box.Attachment(vmhelperv1.Attachment_SHARE, tag); err == nil {
-				req.ShareTags = append(req.ShareTags, tag)
-			}
-		}
-	}
-	// Layers and volumes may be shared with the others; they go with the sandbox.
-	if err := e.sandboxes.Detach(ctx, box, req); err != nil {
-		e.log.Error("detach disks of a container in a shared sandbox", "container", c.id, "error", err)
-	}
-}
-
-// openLog returns the container's log, opened at its first use.
-func (e *Engine) openLog(c *Container) (*logs.Log, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.log != nil {
-		return c.log, nil
-	}
-	if c.removed {
-		return nil, notFound(c.id)
-	}
-	r := c.Record()
-	log, err := logs.Open(logs.Config{
-		Driver: r.LogConfig.Type, Options: r.LogConfig.Config, Dir: e.dir(r.ID),
-		ContainerID: r.ID, Name: r.Name, ImageName: r.Config.Image, ImageID: r.ImageID,
-		Entrypoint: r.Path, Args: r.Args, Env: r.Config.Env, Labels: r.Config.Labels, Created: r.Created,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open log of container %s: %w", r.ID, err)
-	}
-	c.log = log
-	return log, nil
 }
 
 func volumeNames(rec *record.Container) (names []string) {

@@ -2,8 +2,12 @@ package container
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/containerd/errdefs"
 
 	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/container/view"
@@ -22,6 +26,7 @@ type Container struct {
 
 	turn    chan struct{} // held by the one client operation that may change the container.
 	writing sync.Mutex    // one writer of the record at a time, across the commit.
+	erased  bool          // the record is no longer in the store; under writing.
 
 	mu       sync.Mutex
 	log      *logs.Log
@@ -65,28 +70,44 @@ func (c *Container) currentRun() *run {
 	return c.run
 }
 
-// change commits a changed copy of the record, together with whatever else tx does, and shows it to readers.
+// change commits a changed copy of the record and shows it to readers.
 func (e *Engine) change(c *Container, f func(r *record.Container) error) (*record.Container, error) {
-	return e.changeTx(c, func(_ *store.Tx, r *record.Container) error { return f(r) })
-}
-
-func (e *Engine) changeTx(c *Container, f func(tx *store.Tx, r *record.Container) error) (*record.Container, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	if c.erased {
+		return nil, notFound(c.id)
+	}
 	next := c.rec.Load().Clone()
-	err := e.store.Update(func(tx *store.Tx) error {
-		if err := f(tx, next); err != nil {
-			return err
-		}
-		return bucket.Put(tx, next.ID, next)
-	})
-	if err != nil {
+	if err := f(next); err != nil {
 		return nil, err
 	}
+	if err := e.store.Update(func(tx *store.Tx) error { return bucket.Put(tx, next.ID, next) }); err != nil {
+		return nil, fmt.Errorf("commit container %s: %w", c.id, err)
+	}
 	c.rec.Store(next)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.poke()
 	return next, nil
+}
+
+// changeSurely is change, again and again while the store fails. Its error is the engine's end, or f's. It goes on where f
+// finds no step to make.
+func (e *Engine) changeSurely(ctx context.Context, c *Container, f func(r *record.Container) error) (*record.Container, error) {
+	for delay := redialFirst; ; delay = min(2*delay, redialMax) {
+		var refused error
+		rec, err := e.change(c, func(r *record.Container) error {
+			refused = f(r)
+			return refused
+		})
+		if err == nil || refused != nil || errdefs.IsNotFound(err) {
+			return rec, err
+		}
+		e.log.Error("the database refuses a change, trying again", "container", c.id, "error", err)
+		t := time.NewTimer(delay)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, context.Cause(ctx)
+		}
+	}
 }

@@ -37,7 +37,7 @@ func (e *Engine) RunningAgent(id string) (*sandbox.Agent, error) {
 		return nil, err
 	}
 	r := c.currentRun()
-	if r == nil || r.box == nil || r.box.Err() != nil || !c.Record().State.IsRunning() {
+	if r == nil || r.box.Err() != nil || !c.Record().State.IsRunning() {
 		return nil, notRunning(c.id)
 	}
 	return r.box.Agent(), nil

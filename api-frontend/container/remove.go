@@ -28,7 +28,9 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 	if o.Link {
 		return invalid("links are not supported: container %s has none to remove", ref)
 	}
-	return e.remove(context.WithoutCancel(ctx), c, o)
+	ctx, cancel := e.detached(ctx)
+	defer cancel()
+	return e.remove(ctx, c, o)
 }
 
 func (e *Engine) remove(ctx context.Context, c *Container, o RemoveOptions) error {
@@ -55,28 +57,21 @@ func (e *Engine) remove(ctx context.Context, c *Container, o RemoveOptions) erro
 
 // removeAlone is the one removal of c that is under way.
 func (e *Engine) removeAlone(ctx context.Context, c *Container, o RemoveOptions, wrap func(error) error) error {
-	if rec := c.Record(); rec.State.IsActive() {
-		if !o.Force {
-			if rec.State.Status == record.Paused {
-				return wrap(conflict("container is paused and must be unpaused first"))
-			}
-			return wrap(conflict("container is %s: stop the container before removing or force remove", rec.State.Status))
-		}
-		if err := e.killLocked(ctx, c); err != nil && !errdefs.IsConflict(err) {
-			return wrap(fmt.Errorf("cannot kill container: %w", err))
-		}
+	// First without the turn: a stop that waits for its timeout has it.
+	if err := e.mayRemove(ctx, c, o); err != nil {
+		return wrap(err)
 	}
 	if err := c.lock(ctx); err != nil {
 		return err
 	}
 	defer c.unlock()
-	if r := c.currentRun(); r != nil {
-		// The exit is known; its sandbox is being released.
-		select {
-		case <-r.stopped:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	// Once more: a start may have had the turn.
+	if err := e.mayRemove(ctx, c, o); err != nil {
+		return wrap(err)
+	}
+	// The exit may be known while its sandbox is still being released.
+	if err := c.vacant(ctx); err != nil {
+		return err
 	}
 	// Crash-safe: from here on the record says "removing", and the next start of the engine goes on.
 	rec, err := e.change(c, func(n *record.Container) error {
@@ -86,7 +81,7 @@ func (e *Engine) removeAlone(ctx context.Context, c *Container, o RemoveOptions,
 		return n.State.Remove()
 	})
 	if err != nil {
-		return wrap(conflict("%v", err))
+		return wrap(err)
 	}
 	if err := e.erase(ctx, c, rec, o); err != nil {
 		if _, cerr := e.change(c, func(n *record.Container) error { return n.State.RemoveFailed(err.Error()) }); cerr != nil {
@@ -95,6 +90,23 @@ func (e *Engine) removeAlone(ctx context.Context, c *Container, o RemoveOptions,
 		return wrap(err)
 	}
 	return nil
+}
+
+// mayRemove refuses to remove a container that runs, or ends it where that is forced.
+func (e *Engine) mayRemove(ctx context.Context, c *Container, o RemoveOptions) error {
+	st := c.Record().State
+	switch {
+	case !st.IsActive():
+		return nil
+	case o.Force:
+		if err := e.killLocked(ctx, c); err != nil && !errdefs.IsConflict(err) {
+			return fmt.Errorf("cannot kill container: %w", err)
+		}
+		return nil
+	case st.Status == record.Paused:
+		return conflict("container is paused and must be unpaused first")
+	}
+	return conflict("container is %s: stop the container before removing or force remove", st.Status)
 }
 
 // erase deletes what belongs to a container, and its record last. Every step may be repeated.
@@ -118,13 +130,7 @@ func (e *Engine) erase(ctx context.Context, c *Container, rec *record.Container,
 	if err := os.RemoveAll(e.dir(rec.ID)); err != nil {
 		return fmt.Errorf("remove directory of container: %w", err)
 	}
-	err := e.store.Update(func(tx *store.Tx) error {
-		if err := e.volumes.Release(tx, rec.ID, volumeNames(rec)...); err != nil {
-			return err
-		}
-		return bucket.Delete(tx, rec.ID)
-	})
-	if err != nil {
+	if err := e.forget(c, rec); err != nil {
 		return err
 	}
 	e.mu.Lock()
@@ -143,5 +149,22 @@ func (e *Engine) erase(ctx context.Context, c *Container, rec *record.Container,
 			e.log.Error("remove layers of a container without image", "container", rec.ID, "error", err)
 		}
 	}
+	return nil
+}
+
+// forget deletes the record. Nobody writes it again: a change that is under way would bring it back.
+func (e *Engine) forget(c *Container, rec *record.Container) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	err := e.store.Update(func(tx *store.Tx) error {
+		if err := e.volumes.Release(tx, rec.ID, volumeNames(rec)...); err != nil {
+			return err
+		}
+		return bucket.Delete(tx, rec.ID)
+	})
+	if err != nil {
+		return fmt.Errorf("forget container: %w", err)
+	}
+	c.erased = true
 	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/arca-engine/arca/api-frontend/container/record"
 )
 
 // shutdownMargin is what a container that ignores its stop signal needs beyond its stop timeout.
@@ -37,26 +35,17 @@ func (e *Engine) Shutdown(ctx context.Context) {
 	if e.live {
 		return
 	}
+	e.shutting.Store(true)
 	var wg sync.WaitGroup
 	for _, c := range e.All() {
-		if !c.Record().State.IsActive() {
-			continue
-		}
 		wg.Go(func() {
+			// A start that is under way has the turn; none comes after.
 			if err := c.lock(ctx); err != nil {
 				return
 			}
 			defer c.unlock()
-			was := c.Record().State.HasBeenManuallyStopped
 			if err := e.stopLocked(ctx, c, StopOptions{}); err != nil {
 				e.log.Error("stop container at shutdown", "container", c.id, "error", err)
-			}
-			// A stop by the engine is not a stop by a client.
-			if _, err := e.change(c, func(n *record.Container) error {
-				n.State.HasBeenManuallyStopped = was
-				return nil
-			}); err != nil {
-				e.log.Error("note shutdown", "container", c.id, "error", err)
 			}
 		})
 	}

@@ -125,7 +125,7 @@ func (e *Engine) maintain(ctx context.Context, c *Container) (box *sandbox.Box, 
 	case rec.State.Status == record.Removing || rec.State.Status == record.Dead:
 		return nil, nil, conflict("container %s is being removed", c.id)
 	case rec.State.IsRunning():
-		if r := c.currentRun(); r != nil && r.box != nil && r.box.Err() == nil {
+		if r := c.currentRun(); r != nil && r.box.Err() == nil {
 			return r.box, func() {}, nil
 		}
 	}

@@ -21,9 +21,15 @@ type waiter struct {
 	result    chan ExitStatus // of capacity 1; written at most once.
 }
 
-// Wait registers a wait at once and returns the function that blocks for its end: so the HTTP headers that tell the client
-// that its wait is in place can be sent between the two.
-func (e *Engine) Wait(ref string, condition container.WaitCondition) (func(ctx context.Context) (ExitStatus, error), error) {
+// Waiting is a wait that is in place. Close must follow.
+type Waiting struct {
+	c *Container
+	w *waiter
+}
+
+// Wait registers a wait at once, so that the HTTP headers that tell the client that its wait is in place can be sent
+// before it blocks.
+func (e *Engine) Wait(ref string, condition container.WaitCondition) (*Waiting, error) {
 	switch condition {
 	case "":
 		condition = container.WaitConditionNotRunning
@@ -47,17 +53,24 @@ func (e *Engine) Wait(ref string, condition container.WaitCondition) (func(ctx c
 	default:
 		c.waiters[w] = struct{}{}
 	}
-	return func(ctx context.Context) (ExitStatus, error) {
-		select {
-		case s := <-w.result:
-			return s, nil
-		case <-ctx.Done():
-			c.mu.Lock()
-			delete(c.waiters, w)
-			c.mu.Unlock()
-			return ExitStatus{}, context.Cause(ctx)
-		}
-	}, nil
+	return &Waiting{c, w}, nil
+}
+
+// Result blocks until the wait is over.
+func (w *Waiting) Result(ctx context.Context) (ExitStatus, error) {
+	select {
+	case s := <-w.w.result:
+		return s, nil
+	case <-ctx.Done():
+		return ExitStatus{}, context.Cause(ctx)
+	}
+}
+
+// Close gives the wait up.
+func (w *Waiting) Close() {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	delete(w.c.waiters, w.w)
 }
 
 // exited answers the waits that an exit ends. With a restart to come only those for the next exit.
@@ -73,6 +86,7 @@ func (c *Container) gone(s ExitStatus) {
 	c.removed = true
 	c.mu.Unlock()
 	c.notify(s, func(container.WaitCondition) bool { return true })
+	c.poke()
 }
 
 func (c *Container) notify(s ExitStatus, match func(container.WaitCondition) bool) {
@@ -88,11 +102,20 @@ func (c *Container) notify(s ExitStatus, match func(container.WaitCondition) boo
 
 // settled blocks until the container is neither running nor about to be restarted, and its sandbox was released.
 func (c *Container) settled(ctx context.Context) error {
+	return c.until(ctx, func(busy bool) bool { return !busy && !c.Record().State.IsActive() })
+}
+
+// vacant blocks until no run is under way.
+func (c *Container) vacant(ctx context.Context) error {
+	return c.until(ctx, func(busy bool) bool { return !busy })
+}
+
+func (c *Container) until(ctx context.Context, cond func(busy bool) bool) error {
 	for {
 		c.mu.Lock()
 		changed, busy := c.changed, c.run != nil
 		c.mu.Unlock()
-		if !busy && !c.Record().State.IsActive() {
+		if cond(busy) {
 			return nil
 		}
 		select {

@@ -24,7 +24,7 @@ type Containers interface {
 	Restart(ctx context.Context, ref string, o engine.StopOptions) error
 	Kill(ctx context.Context, ref, signal string) error
 	Remove(ctx context.Context, ref string, o engine.RemoveOptions) error
-	Wait(ref string, condition container.WaitCondition) (func(context.Context) (engine.ExitStatus, error), error)
+	Wait(ref string, condition container.WaitCondition) (*engine.Waiting, error)
 	Attach(ref string, o engine.AttachOptions) (*engine.Attachment, error)
 	List(ctx context.Context, o engine.ListOptions) (json.RawMessage, error)
 	Inspect(ctx context.Context, ref string, size bool) (*view.Inspect, error)
@@ -145,7 +145,7 @@ func (c containerRoutes) wait(_ context.Context, r *server.Request) (server.Resp
 		return server.Response{}, err
 	}
 	return server.Stream(http.StatusOK, "application/json", func(ctx context.Context, w server.FlushWriter) error {
-		status, err := wait(ctx)
+		status, err := wait.Result(ctx)
 		if err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func (c containerRoutes) wait(_ context.Context, r *server.Request) (server.Resp
 		}
 		_, err = w.Write(append(b, '\n'))
 		return err
-	}), nil
+	}).OnEnd(wait.Close), nil
 }
 
 func (c containerRoutes) attach(_ context.Context, r *server.Request) (server.Response, error) {

@@ -8,16 +8,24 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/arca-engine/arca/internal/failpoint"
 	"github.com/arca-engine/arca/internal/guestwire"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
 
 // maxAgentMessage bounds what an agent may send in one message: a guest is hostile.
 const maxAgentMessage = 16 << 20
+
+// reconnect paces connections to processes of this machine: they are back within a tenth of a second, or for long away.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
+	MinConnectTimeout: time.Second,
+}
 
 // DialFunc opens a stream to a port of one sandbox's agent.
 type DialFunc func(ctx context.Context, port uint32) (net.Conn, error)
@@ -31,7 +39,7 @@ type Agent struct {
 
 // NewAgent prepares a connection over dial; nothing is dialled before the first call.
 func NewAgent(dial DialFunc) (*Agent, error) {
-	conn, err := grpc.NewClient("passthrough:///agent",
+	conn, err := grpc.NewClient("passthrough:///agent", append(failpoints("agent"),
 		// The stream is the kernel's: a descriptor handed over by vmhelper, or vsock. Nobody else can be on it.
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
@@ -39,8 +47,8 @@ func NewAgent(dial DialFunc) (*Agent, error) {
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAgentMessage), grpc.MaxCallSendMsgSize(maxAgentMessage)),
 		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10), grpc.WithSharedWriteBuffer(true),
-		grpc.WithIdleTimeout(0),
-	)
+		grpc.WithIdleTimeout(0), grpc.WithConnectParams(reconnect),
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("prepare agent connection: %w", err)
 	}
@@ -62,6 +70,9 @@ func NewToken() []byte {
 func (a *Agent) OpenStream(ctx context.Context, req *guestv1.StreamRequest) (net.Conn, *guestv1.StreamReply, error) {
 	if req.Token == nil {
 		req.Token = NewToken()
+	}
+	if err := failpoint.Hit("frontend/agent/stream"); err != nil {
+		return nil, nil, err
 	}
 	conn, err := a.dial(ctx, guestwire.PortStream)
 	if err != nil {

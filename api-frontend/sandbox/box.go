@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -43,7 +42,7 @@ type Box struct {
 	refs        map[refKey]Attachment
 	holders     map[string]Handler // by container ID; nil Handler: maintenance.
 	maintenance int
-	idle        *time.Timer
+	wake        context.CancelFunc // ends the idle time; nil while the box does not idle.
 	deadReason  string
 }
 
@@ -64,7 +63,11 @@ func (b *Box) Agent() *Agent { return b.agent }
 // Done is closed when the box is dead or released.
 func (b *Box) Done() <-chan struct{} { return b.ctx.Done() }
 
-// Err tells why the box is dead; nil while it lives.
+// AfterDone runs f in its own goroutine when the box is dead or released; stop is that of [context.AfterFunc].
+func (b *Box) AfterDone(f func()) (stop func() bool) { return context.AfterFunc(b.ctx, f) }
+
+// Err tells why the box is of no use any more: [ErrDead] when the sandbox has ended, something else when this manager
+// has. It is nil before.
 func (b *Box) Err() error { return context.Cause(b.ctx) }
 
 // Attachment returns where the agent finds a disk, upper, volume or share.
@@ -101,15 +104,30 @@ func (b *Box) dropRefs(req *vmhelperv1.RemoveDisksRequest) {
 	}
 }
 
-// HeldByOthers tells whether the sandbox goes on when this container lets go of it.
-func (b *Box) HeldByOthers(container string) bool {
+// heldByOthers tells whether the sandbox goes on when this container lets go of it.
+func (b *Box) heldByOthers(container string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.deadReason != "" {
+		return false
+	}
 	n := len(b.holders)
 	if _, ok := b.holders[container]; ok {
 		n--
 	}
 	return n > 0 || b.maintenance > 0
+}
+
+func (b *Box) freeLocked() bool { return len(b.holders) == 0 && b.maintenance == 0 }
+
+// stayUp ends the idle time. The caller has the box's turn.
+func (b *Box) stayUp() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.wake != nil {
+		b.wake()
+		b.wake = nil
+	}
 }
 
 // missing returns what of spec is not attached yet.
@@ -144,65 +162,6 @@ func (b *Box) missing(spec *vmhelperv1.SandboxSpec) *vmhelperv1.AddDisksRequest 
 	return req
 }
 
-// follow receives the agent's events until the sandbox is dead or the box released.
-func (b *Box) follow() {
-	defer close(b.done)
-	for b.ctx.Err() == nil {
-		err := b.receive()
-		if b.ctx.Err() != nil {
-			return
-		}
-		// The agent never restarts: either the connection broke, or the sandbox ended. vmhelper knows.
-		alive, checkErr := b.manager.alive(b.ctx, b.ID, b.BootID)
-		switch {
-		case b.ctx.Err() != nil:
-			return
-		case checkErr != nil:
-			b.log.Warn("agent connection lost, and vmhelper does not answer", "error", err, "check", checkErr)
-		case !alive:
-			b.manager.died(b, "its agent ended")
-			return
-		default:
-			b.log.Debug("agent connection lost, reconnecting", "error", err)
-		}
-	}
-}
-
-func (b *Box) receive() error {
-	ctx, cancel := context.WithCancel(b.ctx)
-	defer cancel()
-	stream, err := b.agent.Events(ctx, &guestv1.EventsRequest{})
-	if err != nil {
-		return err
-	}
-	for {
-		ev, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		switch e := ev.Event.(type) {
-		case *guestv1.Event_Exit:
-			if h := b.handler(e.Exit.ContainerId); h != nil {
-				h.Exited(e.Exit)
-			}
-		case *guestv1.Event_OutOfMemory:
-			if h := b.handler(e.OutOfMemory.ContainerId); h != nil {
-				h.OutOfMemory()
-			}
-		case *guestv1.Event_SocketConnection:
-			if h := b.handler(e.SocketConnection.ContainerId); h != nil {
-				h.SocketConnected(e.SocketConnection)
-			}
-		}
-	}
-}
-
-func (b *Box) handler(id string) Handler {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.holders[id]
-}
-
 // kill marks the box dead and returns those who must be told.
 func (b *Box) kill(reason string) []Handler {
 	b.mu.Lock()
@@ -211,9 +170,6 @@ func (b *Box) kill(reason string) []Handler {
 		return nil
 	}
 	b.deadReason = reason
-	if b.idle != nil {
-		b.idle.Stop()
-	}
 	var hs []Handler
 	for _, h := range b.holders {
 		if h != nil {

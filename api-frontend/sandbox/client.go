@@ -8,7 +8,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
@@ -27,15 +26,11 @@ type Client struct {
 
 // NewClient prepares a client of the vmhelper behind these two unix sockets. It reconnects by itself.
 func NewClient(socket, descriptorSocket string) (*Client, error) {
-	conn, err := grpc.NewClient("unix://"+socket,
+	conn, err := grpc.NewClient("unix://"+socket, append(failpoints("vmhelper"),
 		// The socket's directory admits vmhelper and the frontend's group alone; vmhelper checks peer credentials.
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
-			MinConnectTimeout: time.Second,
-		}),
-		grpc.WithIdleTimeout(0),
-	)
+		grpc.WithConnectParams(reconnect), grpc.WithIdleTimeout(0),
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("prepare connection to vmhelper: %w", err)
 	}
@@ -66,6 +61,21 @@ func (c *Client) call(ctx context.Context, f func(ctx context.Context) error) er
 		return unreachable(c.socket, err)
 	}
 	return native(err)
+}
+
+func (c *Client) createSandbox(ctx context.Context, spec *vmhelperv1.SandboxSpec) (resp *vmhelperv1.CreateSandboxResponse, err error) {
+	err = c.call(ctx, func(ctx context.Context) (err error) {
+		resp, err = c.CreateSandbox(ctx, &vmhelperv1.CreateSandboxRequest{Spec: spec})
+		return err
+	})
+	return resp, err
+}
+
+func (c *Client) stopSandbox(ctx context.Context, id, boot string, grace time.Duration) error {
+	return c.call(ctx, func(ctx context.Context) error {
+		_, err := c.StopSandbox(ctx, &vmhelperv1.StopSandboxRequest{Id: id, BootId: boot, GraceMilliseconds: uint32(grace.Milliseconds())})
+		return err
+	})
 }
 
 // Dial opens a stream to a port of a sandbox's agent.

@@ -20,21 +20,16 @@ func (m *Manager) Run(ctx context.Context, r Reconciler) error {
 	for ctx.Err() == nil {
 		if err := m.watch(ctx, r); err != nil && ctx.Err() == nil {
 			m.log.Debug("vmhelper's watch ended, reconnecting", "error", err)
-			// gRPC paces the reconnection; this only keeps a server that answers and fails from being hammered.
-			t := time.NewTimer(50 * time.Millisecond)
-			select {
-			case <-t.C:
-			case <-ctx.Done():
-			}
-			t.Stop()
+			pause(ctx, 50*time.Millisecond) // For a server that answers and fails; gRPC paces the rest.
 		}
 	}
+	m.cancel(errClosed)
 	m.mu.Lock()
 	boxes := m.boxes
-	m.boxes = map[string]*Box{}
+	m.boxes, m.closed = map[string]*Box{}, true
 	m.mu.Unlock()
 	for _, b := range boxes {
-		b.cancel(errReleased)
+		b.cancel(errClosed)
 		_ = b.agent.Close()
 	}
 	m.wg.Wait()

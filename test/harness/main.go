@@ -12,10 +12,11 @@ import (
 
 // Main runs a package's tests against one instance, which use keeps. It is the body of a TestMain.
 func Main(m *testing.M, o Options, use func(*Instance)) {
-	os.Exit(runMain(m, o, use))
+	os.Exit(Run(m, o, use))
 }
 
-func runMain(m *testing.M, o Options, use func(*Instance)) int {
+// Run is Main for a TestMain that has to tidy up behind it: it returns what the process exits with.
+func Run(m *testing.M, o Options, use func(*Instance)) int {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	up, done := context.WithTimeout(ctx, 10*time.Minute) // the first run makes the images

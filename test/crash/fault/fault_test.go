@@ -1,0 +1,80 @@
+//go:build integration
+
+package fault
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/arca-engine/arca/test/harness"
+)
+
+// actions are the ways to fail.
+var actions = []string{"error", "kill", "delay:300ms", "panic"}
+
+// unreachable are points that no session of one user reaches, and why.
+var unreachable = map[string]string{}
+
+// TestEveryPoint: whole with ARCA_SOAK=1, else each point in one way.
+func TestEveryPoint(t *testing.T) {
+	whole := false
+	if scale, err := strconv.ParseFloat(os.Getenv("ARCA_SOAK"), 64); err == nil {
+		whole = scale >= 1
+	}
+	newSession(t).run() // What the first one makes may stay.
+	for n, point := range points(t) {
+		if unreachable[point] != "" {
+			continue
+		}
+		for k, action := range actions {
+			if !whole && n%len(actions) != k {
+				continue
+			}
+			t.Run(point+"="+action, func(t *testing.T) { fault(t, point, "1*"+action, true) })
+		}
+	}
+}
+
+// TestKilledAtEachCommit kills the frontend at each commit of the session in turn, before it is durable and after.
+func TestKilledAtEachCommit(t *testing.T) {
+	newSession(t).run()
+	for _, point := range []string{"store/commit", "store/committed"} {
+		for n := 0; ; n++ {
+			fired := false
+			t.Run(point+"-"+strconv.Itoa(n), func(t *testing.T) { fired = fault(t, point, strconv.Itoa(n)+"-1*kill", false) })
+			if !fired {
+				break
+			}
+		}
+	}
+}
+
+// fault runs a session with a point armed and checks what must stay true.
+func fault(t *testing.T, point, action string, must bool) (fired bool) {
+	t.Helper()
+	s := newSession(t)
+	if strings.HasPrefix(point, "guest/") {
+		s.begin = func() { arm(t, point, action) } // The next agent takes it, and must live long enough to reach it.
+	} else {
+		arm(t, point, action)
+	}
+	s.run()
+	reached, fired := disarm(t, point)
+	if must && !(reached && fired) {
+		t.Errorf("reached: %v, fired: %v: no step of the session reaches this point", reached, fired)
+	}
+	if !fired {
+		arm(t, point, "0*error") // takes back what a process holds
+		newSession(t).images()
+		disarm(t, point)
+	}
+	harness.Eventually(t, 30*time.Second, func() error { return arca.Command(t.Context(), "version").Run() })
+	if pid := arca.DaemonPID("vmhelper"); pid == 0 || arca.Worker(t) == 0 {
+		t.Errorf("a daemon is missing: keeper %d, worker %d", pid, arca.Worker(t))
+	}
+	arca.Audit(t)
+	return fired
+}

@@ -22,6 +22,7 @@ import (
 	"github.com/arca-engine/arca/api-frontend/health"
 	"github.com/arca-engine/arca/api-frontend/image"
 	"github.com/arca-engine/arca/api-frontend/image/registry"
+	"github.com/arca-engine/arca/api-frontend/network"
 	"github.com/arca-engine/arca/api-frontend/routes"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
 	"github.com/arca-engine/arca/api-frontend/server"
@@ -107,8 +108,17 @@ func (d *Daemon) assemble(base string) (err error) {
 		return filepath.Join(o.Home, "vmhelper", "volumes")
 	})
 	d.sockets = bindsocket.New(bindsocket.Own{Path: filepath.Join(o.Home, "run", "arca.sock"), Next: d.client})
+	id, err := system.LoadID(filepath.Join(base, "engine-id"))
+	if err != nil {
+		return err
+	}
+	made, err := os.Stat(filepath.Join(base, "engine-id"))
+	if err != nil {
+		return fmt.Errorf("read the engine's age: %w", err)
+	}
+	networks := network.New(d.events, id, made.ModTime().UTC())
 	d.engine, err = container.New(container.Config{
-		Store: d.store, Sandboxes: d.sandboxes, Images: imagesFor{d.images}, Volumes: d.volumes, Events: d.events,
+		Store: d.store, Sandboxes: d.sandboxes, Images: imagesFor{d.images}, Volumes: d.volumes, Events: networks.Announcer(),
 		Dir: filepath.Join(base, "containers"), Sockets: d.sockets, Log: o.Log.Named("container"),
 		Environment: environment(cfg), World: world(cfg), LiveRestore: cfg.LiveRestore,
 	})
@@ -116,28 +126,27 @@ func (d *Daemon) assemble(base string) (err error) {
 		return err
 	}
 	users.engine = d.engine
+	networks.Use(d.engine)
 	d.execs = exec.New(containersFor{d.engine}, o.Log.Named("exec"))
 	d.health = health.New(containersFor{d.engine}, d.execs, o.Log.Named("health"))
 	d.engine.UseExecs(d.execs)
 	d.engine.UseHealth(d.health)
-	id, err := system.LoadID(filepath.Join(base, "engine-id"))
-	if err != nil {
-		return err
-	}
 	sys := system.New(system.Options{
 		ID: id, Home: o.Home, Config: func() *config.Config { return cfg },
 		Containers: d.engine, Images: imagesFor{d.images}, ContainerUsage: d.engine, VolumeUsage: d.volumes, Listeners: d.events, Helper: helperFor{d.sandboxes},
 		Runc: system.Component{Version: version.Runc}, Init: system.Component{Version: version.Get().Version, Commit: version.Get().Commit},
 	})
 	table, err := routes.Table(
+		routes.AbsentRoutes(),
 		routes.ArchiveRoutes(archive.New(archivesFor{containersFor{d.engine}})),
 		routes.ContainerMiscRoutes(d.engine),
-		routes.ContainerRoutes(d.engine),
+		routes.ContainerRoutes(networkedContainers{d.engine, networks}),
 		routes.DistributionRoutes(d.images),
 		routes.EventRoutes(d.events),
 		routes.ExecRoutes(d.execs),
 		routes.ImageRoutes(d.images),
 		routes.LogRoutes(d.engine),
+		routes.NetworkRoutes(networks),
 		routes.SystemRoutes(sys),
 		routes.VolumeRoutes(d.volumes),
 	)

@@ -26,7 +26,7 @@ var _ Volumes = (*volumes.Service)(nil)
 
 // Docker's sentences for cluster volumes where there is no cluster.
 var (
-	errNoSwarmForVolume = refusal{`This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.`, errdefs.ErrUnavailable}
+	errNoSwarmForVolume = errNoManager
 	errNoVolumeUpdate   = refusal{"volume update only valid for cluster volumes, but swarm is unavailable", errdefs.ErrUnavailable}
 )
 

@@ -139,13 +139,16 @@ func (e *Engine) startFailed(ctx context.Context, c *Container, r *run, cause er
 		return cause
 	}
 	code, told := startError(cause)
+	wasActive := c.Record().State.IsActive()
 	rec, err := e.noteFailure(ctx, c, code, told)
 	r.end()
 	if err != nil {
 		e.log.Error("note a failed start", "container", c.id, "error", err)
 		return told
 	}
-	c.exited(ExitStatus{Code: code, Error: told.Error()}, false)
+	if wasActive { // A restart that failed is an end. A first start that failed is none: its waits go on, as dockerd's do.
+		c.exited(ExitStatus{Code: code, Error: told.Error()}, false)
+	}
 	if rec.HostConfig.AutoRemove {
 		e.goRun(func(ctx context.Context) { e.autoRemove(ctx, c) })
 	}

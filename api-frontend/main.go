@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -31,15 +32,15 @@ func run(ctx context.Context, args []string) error {
 	showVersion := flags.BoolP("version", "v", false, "print the version and quit")
 	configured := config.Bind(flags, filepath.Join(homeOf(args), "daemon.json"))
 	if err := flags.Parse(args); err != nil {
-		if err == pflag.ErrHelp {
+		if errors.Is(err, pflag.ErrHelp) {
 			return nil
 		}
 		return err
 	}
 	if *showVersion {
 		v := version.Get()
-		fmt.Printf("arca-frontend version %s, build %s\n", v.Version, v.Commit)
-		return nil
+		_, err := fmt.Fprintf(os.Stdout, "arca-frontend version %s, build %s\n", v.Version, v.Commit)
+		return err
 	}
 	if *home == "" || !filepath.IsAbs(*home) {
 		return fmt.Errorf("--home must name the directory of the instance, absolutely: it is %q", *home)

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -170,7 +171,7 @@ func (s *sandbox) get(id, path string) (map[string]*tar.Header, map[string]strin
 	headers, contents := map[string]*tar.Header{}, map[string]string{}
 	for r := tar.NewReader(c); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -358,7 +359,7 @@ func TestSockets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if _, err := io.WriteString(c, "question\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,8 @@ import (
 // run boots the sandbox and serves until it is shut down.
 func run() error {
 	debug.SetGCPercent(50) // An agent waits much more than it works.
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
 	if err := os.Setenv("PATH", "/arca/bin"); err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ var tools struct {
 func tool(t testing.TB, name string) string {
 	t.Helper()
 	tools.Do(func() {
-		if tools.dir, tools.err = os.MkdirTemp("", "tools"); tools.err != nil {
+		if tools.dir, tools.err = os.MkdirTemp("", "tools"); tools.err != nil { //nolint:usetesting // All tests share it.
 			return
 		}
 		build := func(dir, out, pkg string, env []string, args ...string) {
@@ -82,7 +82,6 @@ type sandbox struct {
 	agent   guestv1.AgentClient
 	conn    *grpc.ClientConn
 	stderr  *bytes.Buffer
-	seq     uint64
 	booted  time.Duration
 	exited  chan struct{}
 	cgroups []string
@@ -299,7 +298,7 @@ func (s *sandbox) output(id, exec string) (stdout, stderr []byte) {
 	if reply.Code != 0 {
 		s.t.Fatalf("output: %s", reply.Message)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	var h [guestwire.HeaderSize]byte
 	var out [3][]byte
 	for {

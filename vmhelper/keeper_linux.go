@@ -40,7 +40,7 @@ func runKeeper(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	raiseFileLimit(log)
 
 	listeners, err := listen(o)
@@ -130,7 +130,7 @@ func listen(o options) (files []*os.File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	if err := errors.Join(dir.Chown(0, int(o.frontendGID)), dir.Chmod(0o750)); err != nil {
 		return nil, err
 	}

@@ -62,8 +62,8 @@ func run(ctx context.Context, role string, o options) error {
 	case "worker":
 		return runWorker(ctx, o)
 	case "version":
-		fmt.Println(version.Get().Version)
-		return nil
+		_, err := fmt.Fprintln(os.Stdout, version.Get().Version)
+		return err
 	}
 	return fmt.Errorf("unknown role %q\n%s", role, usage)
 }

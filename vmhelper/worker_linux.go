@@ -62,7 +62,7 @@ func runWorker(ctx context.Context, o options) error {
 
 func inherited(fd uintptr) (net.Listener, error) {
 	f := os.NewFile(fd, "listener")
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	l, err := net.FileListener(f)
 	if err != nil {
 		return nil, fmt.Errorf("open inherited listener: %w", err)
@@ -91,8 +91,8 @@ func serve(ctx context.Context, o options, d sandbox.Driver, gone <-chan struct{
 		VolumeRoot: filepath.Join(o.home, "vmhelper", "volumes"), Version: version.Get().Version, Log: log,
 	})
 	srv := svc.Server()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(gl) })
 	g.Go(func() error { return descriptors.Serve(ctx, dl, peercred.UIDs(uint32(o.frontendUID))) })
@@ -100,7 +100,7 @@ func serve(ctx context.Context, o options, d sandbox.Driver, gone <-chan struct{
 		select {
 		case <-ctx.Done():
 		case <-gone:
-			cancel()
+			cancel(nil)
 		}
 		svc.Close() // Ends the watches, which would hold up the end of the server.
 		t := time.AfterFunc(callGrace, srv.Stop)

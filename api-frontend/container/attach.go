@@ -129,7 +129,7 @@ func (a *Attachment) stdin(ctx context.Context, peer Peer) error {
 	if err != nil {
 		return sandbox.Native(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	dst, ok := conn.(attach.Stdin)

@@ -55,7 +55,7 @@ func (e *Engine) Create(ctx context.Context, req *normal.Request, o CreateOption
 	if err != nil {
 		return "", nil, err
 	}
-	image, drop, err := e.images.Defaults(ctx, req.Config.Image, o.Platform)
+	image, drop, err := e.images.Defaults(ctx, req.Image, o.Platform)
 	if err != nil {
 		return "", nil, err
 	}

@@ -228,7 +228,7 @@ func (e *Engine) Update(ctx context.Context, ref string, req *container.UpdateCo
 			return answer, fmt.Errorf("encode resources: %w", err)
 		}
 		if _, err := agent.Update(ctx, &guestv1.UpdateRequest{ContainerId: c.id, Resources: raw}); err != nil {
-			return answer, fmt.Errorf("Cannot update container %s: %w", c.id, sandbox.Native(err))
+			return answer, fmt.Errorf("Cannot update container %s: %w", c.id, sandbox.Native(err)) //nolint:staticcheck // Docker's sentence.
 		}
 	}
 	rec, err := e.change(c, func(n *record.Container) error {

@@ -101,7 +101,7 @@ func hostFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the host's %s: %w", path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return io.ReadAll(io.LimitReader(f, maxHostFile))
 }
 

@@ -77,12 +77,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	if d.client, err = sandbox.NewClient(filepath.Join(run, "vmhelper", "vmhelper.sock"), filepath.Join(run, "vmhelper", "descriptor.sock")); err != nil {
 		return err
 	}
-	defer d.client.Close()
+	defer func() { _ = d.client.Close() }()
 	d.sandboxes = sandbox.NewManager(d.client, o.Log.Named("sandbox"))
 	if err := d.assemble(base); err != nil {
 		return err
 	}
-	defer d.images.Close()
+	defer func() { _ = d.images.Close() }()
 	if d.listeners, err = listen(filepath.Join(run, "arca.sock"), o.Config); err != nil {
 		return err
 	}

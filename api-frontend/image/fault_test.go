@@ -166,7 +166,7 @@ func TestConcurrentPullsShareOneDownload(t *testing.T) {
 	reg.Inject(imagetest.HoldBlobs(release, 1<<19))
 	e := newEngine(t)
 	var wg sync.WaitGroup
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	for i, ref := range refs {
 		wg.Go(func() {
 			c := t.Context()
@@ -179,7 +179,7 @@ func TestConcurrentPullsShareOneDownload(t *testing.T) {
 		})
 	}
 	waitFor(t, func() bool { return reg.Requests("blobs/"+d.String()) > 0 })
-	cancel()
+	cancel(nil)
 	close(release)
 	wg.Wait()
 	gets := 0

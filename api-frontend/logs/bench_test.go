@@ -34,7 +34,7 @@ func BenchmarkAppend(b *testing.B) {
 			c.Options["max-size"] = "100m"
 			l, err := Open(c)
 			must(b, err)
-			defer l.Close()
+			defer func() { _ = l.Close() }()
 			must(b, l.StartRun(1))
 			data := bytes.Repeat([]byte(benchLine), 1024)
 			b.SetBytes(int64(len(data)))
@@ -59,7 +59,7 @@ func BenchmarkRead(b *testing.B) {
 				c.Options["max-size"] = "1g"
 				l, err := Open(c)
 				must(b, err)
-				defer l.Close()
+				defer func() { _ = l.Close() }()
 				must(b, l.StartRun(1))
 				data := bytes.Repeat([]byte(benchLine), 1024)
 				const n = 1024
@@ -84,7 +84,7 @@ func BenchmarkAttach(b *testing.B) {
 			c.Options["max-size"] = "200m"
 			l, err := Open(c)
 			must(b, err)
-			defer l.Close()
+			defer func() { _ = l.Close() }()
 			must(b, l.StartRun(1))
 			guest, host := socketPair(b)
 			near, far := socketPair(b)
@@ -92,8 +92,8 @@ func BenchmarkAttach(b *testing.B) {
 			must(b, err)
 			var wg sync.WaitGroup
 			wg.Go(func() { must(b, Pump(context.Background(), host, l)); must(b, l.EndRun()) })
-			wg.Go(func() { must(b, sub.Copy(context.Background(), near)); near.Close() })
-			wg.Go(func() { _, _ = io.Copy(io.Discard, onlyReader{far}); far.Close() })
+			wg.Go(func() { must(b, sub.Copy(context.Background(), near)); _ = near.Close() })
+			wg.Go(func() { _, _ = io.Copy(io.Discard, onlyReader{far}); _ = far.Close() })
 			wg.Go(func() {
 				var buf [1024]byte
 				for {
@@ -118,7 +118,7 @@ func BenchmarkAttach(b *testing.B) {
 			_, err = guest.Write(frame[:guestwire.HeaderSize])
 			must(b, err)
 			wg.Wait()
-			guest.Close()
+			_ = guest.Close()
 		})
 	}
 }
@@ -129,12 +129,12 @@ func (r onlyReader) Read(p []byte) (int, error) { return r.Conn.Read(p) }
 
 func socketPair(t testing.TB) (a, b net.Conn) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "logs")
+	dir, err := os.MkdirTemp("", "logs") //nolint:usetesting // Socket paths are short; a test's own directory may not be.
 	must(t, err)
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	ln, err := net.Listen("unix", filepath.Join(dir, "s"))
 	must(t, err)
-	defer ln.Close()
+	defer func() { _ = ln.Close() }()
 	a, err = net.Dial("unix", filepath.Join(dir, "s"))
 	must(t, err)
 	b, err = ln.Accept()

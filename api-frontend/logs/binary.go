@@ -106,16 +106,16 @@ func (c *binaryCodec) next(b, dst []byte, r *record, _ bool) ([]byte, int, bool)
 // tail walks the lengths from the end.
 func (c *binaryCodec) tail(f readerAt, size int64, n int) (int64, int, error) {
 	buf := make([]byte, min(size, 256<<10))
-	low, high := size, size // buf holds the file from low to high.
+	low := size // where in the file buf begins.
 	pos, found := size, 0
 	for found < n && pos > 0 {
 		if pos < 4 {
 			return 0, 0, errCorrupt
 		}
 		if pos-4 < low {
-			high = pos
+			high := pos
 			low = max(0, high-int64(len(buf)))
-			if _, err := f.ReadAt(buf[:high-low], low); err != nil && err != io.EOF {
+			if _, err := f.ReadAt(buf[:high-low], low); err != nil && !errors.Is(err, io.EOF) {
 				return 0, 0, err
 			}
 		}

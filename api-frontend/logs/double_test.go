@@ -20,8 +20,7 @@ type agent struct {
 	t     *testing.T
 	rng   *rand.Rand
 	out   [3][]byte
-	order []guestwire.Stream // who writes next, a piece each.
-	cut   int                // frames until the connection breaks; negative: never.
+	cut   int // frames until the connection breaks; negative: never.
 	dup   bool
 	acked [3]uint64
 }
@@ -30,7 +29,7 @@ type agent struct {
 func (a *agent) serve(conn net.Conn, from [3]uint64) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	wg.Add(1)
 	go func() {
 		defer wg.Done()

@@ -121,7 +121,7 @@ func TestEveryByteOnce(t *testing.T) {
 					tear(t, rng, path, a.acked)
 				}
 				l := open(t, c)
-				defer l.Close()
+				defer func() { _ = l.Close() }()
 				equal(t, "read", readAll(t, l, both), a.out)
 			})
 		}
@@ -135,7 +135,7 @@ func tear(t *testing.T, rng *rand.Rand, path string, _ [3]uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var junk []byte
 	if bytes.HasSuffix([]byte(path), []byte("json.log")) {
 		junk = newJSONCodec(nil).encode(nil, 1, 1_700_000_000_000_000_000, []byte("torn\n"))

@@ -41,7 +41,7 @@ func pump(ctx context.Context, conn io.Reader, l *Log, acks *acker) error {
 	for {
 		b, err := in.read()
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return fmt.Errorf("read output: %w", err)

@@ -72,7 +72,7 @@ func TestReadOptions(t *testing.T) {
 			feed(t, l, n/2, n)
 			must(t, l.Close())
 			l = open(t, c)
-			defer l.Close()
+			defer func() { _ = l.Close() }()
 			l.compressing.Wait()
 			if strings.Contains(name, "compressed") != exists(l.name(3)+gzipSuffix) {
 				t.Fatal("compression of rotated files is not as asked for")
@@ -111,7 +111,7 @@ func TestTimestampsAndDetails(t *testing.T) {
 		c := config(t, driver, "labels", "b,missing", "env-regex", "^E", "tag", "{{.Name}}/{{.ID}}")
 		c.Name, c.Labels, c.Env = "/web", map[string]string{"b": "x y&<", "c": "no"}, []string{"EF=1=2", "FE=3"}
 		l := open(t, c)
-		defer l.Close()
+		defer func() { _ = l.Close() }()
 		must(t, l.StartRun(1))
 		long := strings.Repeat("y", maxRecord) + "z\n"
 		must(t, l.Append(t.Context(), []Chunk{{1, 0, start + 5, []byte("a\n")}, {1, 2, start + 1e9, []byte(long)}, {2, 0, start + 2e9, []byte("no end")}}))
@@ -144,7 +144,7 @@ garbage
 {"log":"torn`
 	must(t, os.WriteFile(c.Dir+"/"+zeroID+"-json.log", []byte(text), 0o600))
 	l := open(t, c)
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	if got := readRaw(t, l, both); got != "one\n<two>\n😀\n" {
 		t.Errorf("read %q", got)
 	}
@@ -253,7 +253,7 @@ func (w *slowWriter) Write(p []byte) (int, error) {
 
 func TestStalledClientDelaysNobody(t *testing.T) {
 	l := open(t, config(t, JSONFile, "max-size", "1m", "max-file", "2"))
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	must(t, l.StartRun(1))
 	gate := &gatedWriter{open: make(chan struct{})}
 	sub, err := l.Subscribe(SubscribeOptions{Stdout: true})
@@ -287,7 +287,7 @@ func (w *gatedWriter) Write(p []byte) (int, error) {
 // TestNonePressesBack: without a log the slowest attached client holds the pump, until it leaves.
 func TestNonePressesBack(t *testing.T) {
 	l := open(t, config(t, None))
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	must(t, l.StartRun(1))
 	if err := l.Read(t.Context(), both, nil); !errors.Is(err, ErrReadNotSupported) {
 		t.Errorf("read: %v", err)
@@ -308,7 +308,7 @@ func TestNonePressesBack(t *testing.T) {
 	quick, err := l.Subscribe(SubscribeOptions{Stdout: true})
 	must(t, err)
 	var fast bytes.Buffer
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := slow.Copy(ctx, gate); !errors.Is(err, context.Canceled) {
@@ -330,7 +330,7 @@ func TestNonePressesBack(t *testing.T) {
 		t.Error("10 MB went through a client that reads nothing")
 	case <-time.After(50 * time.Millisecond):
 	}
-	cancel()
+	cancel(nil)
 	close(gate.open)
 	<-done
 	must(t, l.EndRun())
@@ -343,7 +343,7 @@ func TestNonePressesBack(t *testing.T) {
 // TestPromptIsSeen: what has no newline yet reaches attached clients at once, also those that ask for the log first.
 func TestPromptIsSeen(t *testing.T) {
 	l := open(t, config(t, JSONFile))
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	pre, err := l.Subscribe(SubscribeOptions{Stdout: true, Raw: true})
 	must(t, err)
 	must(t, l.StartRun(1))
@@ -396,7 +396,7 @@ func TestAbortedFollows(t *testing.T) {
 	o.Follow = true
 	var wg sync.WaitGroup
 	for i := range 1000 {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancelCause(t.Context())
 		w := leaver{ctx, make(chan struct{}, 1)}
 		wg.Go(func() {
 			if err := l.Read(ctx, o, w); !errors.Is(err, context.Canceled) && !errors.Is(err, ErrWrite) {
@@ -417,7 +417,7 @@ func TestAbortedFollows(t *testing.T) {
 		if i%3 == 0 {
 			sub.Close()
 		}
-		cancel()
+		cancel(nil)
 	}
 	wg.Wait()
 	l.compressing.Wait()

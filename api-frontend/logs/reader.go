@@ -247,7 +247,7 @@ func (r *fileReader) more() (bool, error) {
 			r.filled = len(r.buf) == cap(r.buf)
 			return true, nil
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return false, fmt.Errorf("read log: %w", err)
 		}
 		if r.src.z == nil && r.off < limit { // somebody cut the file: what is missing is skipped.

@@ -17,7 +17,7 @@ import (
 // TestEachRunHasItsReaders: whoever follows a run gets all of it and nothing of the next, however late it reads.
 func TestEachRunHasItsReaders(t *testing.T) {
 	l := open(t, config(t, JSONFile))
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	must(t, l.StartRun(1))
 	gates := [3]*gatedWriter{}
 	for i := range gates {
@@ -82,7 +82,7 @@ func TestHistoryThenNextRun(t *testing.T) {
 // TestFollowUntil ends when its time has come, without another record.
 func TestFollowUntil(t *testing.T) {
 	l := open(t, config(t, JSONFile))
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	must(t, l.StartRun(1))
 	feed(t, l, 0, 10)
 	o := both
@@ -109,7 +109,7 @@ func TestForeignGzip(t *testing.T) {
 	must(t, z.Close())
 	must(t, f.Close())
 	l := open(t, c)
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	if r, o, e := l.Offsets(); r != 5 || o != 17 || e != 3 {
 		t.Errorf("offsets %d %d %d", r, o, e)
 	}
@@ -123,7 +123,7 @@ func TestForeignGzip(t *testing.T) {
 // TestPumpEnds with its context, with its connection, and with what the agent must not say.
 func TestPumpEnds(t *testing.T) {
 	l := open(t, config(t, JSONFile))
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	must(t, l.StartRun(1))
 	for name, pair := range map[string]func() (net.Conn, net.Conn){
 		"pipe": net.Pipe, "socket": func() (net.Conn, net.Conn) { return socketPair(t) },
@@ -183,7 +183,7 @@ func TestClosedLog(t *testing.T) {
 // TestClosedBeforeCopy leaves nothing of a client that was never served.
 func TestClosedBeforeCopy(t *testing.T) {
 	l := open(t, config(t, Local))
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	must(t, l.StartRun(1))
 	feed(t, l, 0, 10)
 	before := descriptors(t)

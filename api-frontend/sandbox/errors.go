@@ -38,5 +38,5 @@ func (e *callError) Unwrap() error { return e.cause }
 
 // unreachable says what to do when vmhelper does not answer.
 func unreachable(socket string, err error) error {
-	return fmt.Errorf("vmhelper does not answer at %s (%v): see `arca status`: %w", socket, err, errdefs.ErrUnavailable)
+	return fmt.Errorf("vmhelper does not answer at %s (%w): see `arca status`: %w", socket, err, errdefs.ErrUnavailable)
 }

@@ -32,7 +32,7 @@ type Agent struct {
 	turns   keylock.Map // by container ID.
 	tasks   sync.WaitGroup
 	ctx     context.Context // of the agent's life: ends at shutdown. Background work alone uses it.
-	stop    context.CancelFunc
+	stop    context.CancelCauseFunc
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -53,7 +53,7 @@ func New(ctx context.Context, w *initproc.World, r *reaper.Reaper) (*Agent, erro
 		containers: map[string]*container{},
 	}
 	a.sockets = sockets.NewTable(a.announce, a.events.settled)
-	a.ctx, a.stop = context.WithCancel(ctx)
+	a.ctx, a.stop = context.WithCancelCause(ctx)
 	return a, nil
 }
 
@@ -69,7 +69,7 @@ func (a *Agent) Serve(l initproc.Listener, ready func(context.Context) error) er
 		wg.Go(func() {
 			if err := f(); err != nil {
 				errs <- err
-				a.stop()
+				a.stop(nil)
 			}
 		})
 	}

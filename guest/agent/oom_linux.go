@@ -12,7 +12,7 @@ func (a *Agent) watchOOM(c *container) func() {
 	if err != nil {
 		return nil // Without a memory controller there is nothing to watch.
 	}
-	ctx, cancel := context.WithCancel(a.ctx)
+	ctx, cancel := context.WithCancelCause(a.ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -22,7 +22,7 @@ func (a *Agent) watchOOM(c *container) func() {
 		}
 	}()
 	return func() {
-		cancel()
+		cancel(nil)
 		<-done
 	}
 }

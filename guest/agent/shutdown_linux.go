@@ -26,7 +26,7 @@ func (a *Agent) Shutdown(ctx context.Context, _ *guestv1.ShutdownRequest) (*gues
 		case <-t.C:
 		case <-a.ctx.Done():
 		}
-		a.stop()
+		a.stop(nil)
 	})
 	return &guestv1.ShutdownResponse{}, err
 }

@@ -22,7 +22,7 @@ const requestTimeout = 10 * time.Second
 
 // serveStream serves one raw connection.
 func (a *Agent) serveStream(ctx context.Context, conn net.Conn) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	var req guestv1.StreamRequest
 	_ = conn.SetDeadline(time.Now().Add(requestTimeout))

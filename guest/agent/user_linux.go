@@ -25,7 +25,7 @@ func setUser(p *specs.Process, root *rootfs.Root, name string, groups []string) 
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	passwd, err := account(int(dir.Fd()), "/etc/passwd")
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func account(root int, path string) (string, error) {
 		return "", fmt.Errorf("open %s: %w", path, err)
 	}
 	f := os.NewFile(uintptr(fd), path)
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	st, err := f.Stat()
 	if err != nil || !st.Mode().IsRegular() {
 		return "", err
@@ -91,10 +91,10 @@ func workingDirectory(root *rootfs.Root, cwd string) error {
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	fd, err := rootfs.MakeDirIn(int(dir.Fd()), cwd, 0o755, 0, 0)
 	if errors.Is(err, unix.ENOTDIR) {
-		return fmt.Errorf("Cannot mkdir: %s is not a directory: %w", cwd, errdefs.ErrInvalidArgument)
+		return fmt.Errorf("Cannot mkdir: %s is not a directory: %w", cwd, errdefs.ErrInvalidArgument) //nolint:staticcheck // runc's sentence.
 	}
 	if err != nil {
 		return fmt.Errorf("make working directory: %w", err)

@@ -64,7 +64,7 @@ func (w *World) bootNamespace(req *bootwire.Request) error {
 		}
 	}
 	f := os.NewFile(bootwire.ListenerDescriptor, "listener")
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	l, err := net.FileListener(f)
 	if err != nil {
 		return fmt.Errorf("open listener: %w", err)
@@ -194,7 +194,7 @@ func copyProgram(to, from string) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ func makeRoot(spec *bootwire.Spec) error {
 		if dev, err = unix.OpenTree(unix.AT_FDCWD, "/dev", unix.OPEN_TREE_CLONE|unix.AT_RECURSIVE|unix.OPEN_TREE_CLOEXEC); err != nil {
 			return fmt.Errorf("open the host's devices: %w", err)
 		}
-		defer unix.Close(dev)
+		defer func() { _ = unix.Close(dev) }()
 	}
 	if err := unix.Mount("arca", newRoot, "tmpfs", unix.MS_NOSUID, "mode=755"); err != nil {
 		return fmt.Errorf("mount the root: %w", err)
@@ -131,7 +131,7 @@ func LoopbackUp() error {
 	if err != nil {
 		return fmt.Errorf("set loopback up: %w", err)
 	}
-	defer unix.Close(s)
+	defer func() { _ = unix.Close(s) }()
 	req, err := unix.NewIfreq("lo")
 	if err != nil {
 		return fmt.Errorf("set loopback up: %w", err)

@@ -32,7 +32,7 @@ func TestVsockRefusesAllButTheHost(t *testing.T) {
 		}
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if n, err := c.Read(make([]byte, 1)); err == nil {
 		t.Fatalf("read %d bytes", n)
 	}

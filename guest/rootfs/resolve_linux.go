@@ -50,7 +50,7 @@ func MakeDirIn(root int, name string, mode uint32, uid, gid int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	defer unix.Close(up)
+	defer func() { _ = unix.Close(up) }()
 	if err := unix.Mkdirat(up, base, mode); err != nil && err != unix.EEXIST {
 		return -1, err
 	} else if err == nil {
@@ -70,7 +70,7 @@ func chmodAt(dir int, base string, mode uint32) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	return unix.Fchmod(fd, mode)
 }
 

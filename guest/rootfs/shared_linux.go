@@ -38,7 +38,7 @@ func (r *Root) Share(pid int) error {
 	if err != nil {
 		return fmt.Errorf("share memory with process %d: %w", pid, err)
 	}
-	defer unix.Close(tree)
+	defer func() { _ = unix.Close(tree) }()
 	if err := makePoint(point, true); err != nil {
 		return fmt.Errorf("share memory: %w", err)
 	}
@@ -68,12 +68,12 @@ func cloneWithin(pid int, path string) (tree int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }()
 	root, err := os.Open(dir + "/root")
 	if err != nil {
 		return -1, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return -1, fmt.Errorf("unshare: %w", err)
 	}

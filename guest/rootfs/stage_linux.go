@@ -89,7 +89,7 @@ func stage(fd int, point string, s *Staged) error {
 	if err != nil {
 		return fmt.Errorf("clone mount: %w", err)
 	}
-	defer unix.Close(tree)
+	defer func() { _ = unix.Close(tree) }()
 	if err := makePoint(point, s.IsDir); err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func copyUp(r *Root, destination string, volume int) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	fd, err := OpenIn(int(root.Fd()), destination, unix.O_PATH|unix.O_DIRECTORY)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return nil
@@ -132,7 +132,7 @@ func copyUp(r *Root, destination string, volume int) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	// The links end in a slash-dot so that the directories themselves are meant.
 	return fs.CopyDir(fdPath(volume)+"/.", fdPath(fd)+"/.")
 }

@@ -74,7 +74,7 @@ func (c *call) explain(err error) error {
 	if oerr != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var last string
 	d := json.NewDecoder(io.LimitReader(f, 1<<20))
 	for {

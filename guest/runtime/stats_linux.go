@@ -111,7 +111,7 @@ func lines(path string, f func(fields []string)) {
 	if err != nil {
 		return
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	for s := bufio.NewScanner(file); s.Scan(); {
 		if fields := strings.Fields(s.Text()); len(fields) > 0 {
 			f(fields)

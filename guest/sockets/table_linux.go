@@ -41,7 +41,7 @@ type Table struct {
 }
 
 type group struct {
-	cancel    context.CancelFunc
+	cancel    context.CancelCauseFunc
 	ctx       context.Context // of the group's life.
 	listeners []*net.UnixListener
 	wg        sync.WaitGroup
@@ -70,10 +70,10 @@ func (t *Table) Open(container string, sockets []Socket) (err error) {
 		return nil
 	}
 	g := &group{}
-	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.ctx, g.cancel = context.WithCancelCause(context.Background())
 	defer func() {
 		if err != nil {
-			g.cancel()
+			g.cancel(nil)
 			for _, l := range g.listeners {
 				_ = l.Close()
 			}
@@ -120,7 +120,7 @@ func (t *Table) Close(container string) {
 	if g == nil {
 		return
 	}
-	g.cancel()
+	g.cancel(nil)
 	for _, l := range g.listeners {
 		_ = l.Close()
 	}
@@ -139,7 +139,7 @@ func (t *Table) accept(g *group, container, socket string, l *net.UnixListener) 
 
 // connection announces a connection, waits for its stream and joins them.
 func (t *Table) connection(ctx context.Context, container, socket string, c *net.UnixConn) {
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	token := make([]byte, 16)
 	_, _ = rand.Read(token) // It never fails.
 	w := &waiter{container: container, stream: make(chan net.Conn, 1), done: make(chan error, 1)}
@@ -192,8 +192,8 @@ type halfCloser interface{ CloseWrite() error }
 
 // Join carries bytes between two connections, and half-closes, until both directions have ended or ctx has.
 func Join(ctx context.Context, a, b net.Conn) error {
-	defer a.Close()
-	defer b.Close()
+	defer func() { _ = a.Close() }()
+	defer func() { _ = b.Close() }()
 	defer context.AfterFunc(ctx, func() { _, _ = a.Close(), b.Close() })()
 	errs := make(chan error, 2)
 	carry := func(to, from net.Conn) {

@@ -54,7 +54,7 @@ func (s *Spool) Serve(ctx context.Context, conn net.Conn, stdout, stderr uint64)
 	defer stop()
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -70,11 +70,12 @@ func (s *Spool) Serve(ctx context.Context, conn net.Conn, stdout, stderr uint64)
 		done <- err
 	}()
 	err := r.send(ctx)
-	if err == nil { // The end was sent: the peer closes when it has taken it.
-		err = <-done
-	} else {
+	if err != nil {
 		cancel(err)
-		<-done
+	}
+	// When the end was sent, the peer closes when it has taken it.
+	if acks := <-done; err == nil {
+		err = acks
 	}
 	if errors.Is(err, io.EOF) {
 		return nil

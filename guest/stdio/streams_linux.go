@@ -203,7 +203,7 @@ func (s *Streams) Resize(rows, columns uint16) error {
 // Close is part of runc.IO: the process's ends.
 func (s *Streams) Close() error { s.closeChild(); return nil }
 
-// Stdin, Stdout and Stderr are parts of runc.IO that nobody uses.
+// Stdin is, as Stdout and Stderr, a part of runc.IO that nobody uses.
 func (s *Streams) Stdin() io.WriteCloser { return nil }
 
 // Stdout has no use.
@@ -258,7 +258,7 @@ func (c *consoleSocket) Close() error {
 
 // receive takes the terminal that runc has sent, and closes the socket.
 func (c *consoleSocket) receive() (*os.File, error) {
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if err := c.l.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return nil, fmt.Errorf("receive terminal: %w", err)
 	}
@@ -266,7 +266,7 @@ func (c *consoleSocket) receive() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receive terminal: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	b, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := conn.ReadMsgUnix(b, oob)
 	if err != nil {

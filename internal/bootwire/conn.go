@@ -38,7 +38,7 @@ type Conn struct {
 
 // New takes over f, one end of a SOCK_SEQPACKET pair. f is closed.
 func New(f *os.File) (*Conn, error) {
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	nc, err := net.FileConn(f)
 	if err != nil {
 		return nil, fmt.Errorf("open boot socket: %w", err)

@@ -32,7 +32,7 @@ func TestRequestIsSplitAndJoinedWithItsFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer null.Close()
+	defer func() { _ = null.Close() }()
 	for _, n := range []int{0, 1, perPacket, perPacket + 1, 300} {
 		req := &Request{Seq: uint64(n), Type: Boot, Spec: &Spec{ID: "a", Links: []Link{{Name: "l0", MAC: []byte{1, 2, 3, 4, 5, 6}}}}}
 		for i := range n {

@@ -24,7 +24,7 @@ func Inherit() (*Conn, *net.UnixListener, error) {
 		return nil, nil, err
 	}
 	f := os.NewFile(ListenerDescriptor, "listener")
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	l, err := net.FileListener(f)
 	if err != nil {
 		_ = conn.Close()

@@ -18,7 +18,7 @@ func Redeem(ctx context.Context, socket string, token []byte) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	c, err := net.FileConn(f)
 	if err != nil {
 		return nil, fmt.Errorf("redeem descriptor: %w", err)
@@ -36,7 +36,7 @@ func RedeemFile(ctx context.Context, socket string, token []byte) (*os.File, err
 	if err != nil {
 		return nil, fmt.Errorf("redeem descriptor: %w", err)
 	}
-	defer nc.Close()
+	defer func() { _ = nc.Close() }()
 	c := nc.(*net.UnixConn)
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
 	f, err := redeem(c, token)

@@ -22,11 +22,11 @@ func serve(t *testing.T, s *Server, allow peercred.Allow) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l, allow) }()
 	t.Cleanup(func() {
-		cancel()
+		cancel(nil)
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
@@ -44,7 +44,7 @@ func TestATokenIsGoodOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer back.Close()
+	defer func() { _ = back.Close() }()
 	c, err := net.Dial("unix", back.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ func (s *Server) Register(f *os.File) ([]byte, error) {
 
 // RegisterConn registers the descriptor of c and closes c.
 func (s *Server) RegisterConn(c net.Conn) ([]byte, error) {
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	fc, ok := c.(interface{ File() (*os.File, error) })
 	if !ok {
 		return nil, fmt.Errorf("register a %T: it has no descriptor: %w", c, errdefs.ErrNotImplemented)
@@ -110,8 +110,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, allow peercred.Allow
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer s.close()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer func() {
 		if stop() {
@@ -131,7 +131,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, allow peercred.Allow
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			// A peer that does not speak is dropped; so is one that the server's end interrupts.
 			_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 			defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
@@ -151,7 +151,7 @@ func (s *Server) answer(c *net.UnixConn) {
 		_, _ = c.Write([]byte{refused})
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	rc, err := f.SyscallConn()
 	if err != nil {
 		return

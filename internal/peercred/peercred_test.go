@@ -59,7 +59,9 @@ func TestGRPCKnowsThePeerOrRefusesIt(t *testing.T) {
 			}
 			_ = cc.Close()
 			srv.Stop()
-			<-done
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

@@ -38,8 +38,7 @@ func run(ctx context.Context) error {
 	}
 	req := &pluginpb.CodeGeneratorRequest{FileToGenerate: files, Parameter: proto.String("paths=source_relative")}
 	seen := map[string]bool{}
-	var add func(f *descriptorpb.FileDescriptorProto)
-	add = func(f *descriptorpb.FileDescriptorProto) {
+	add := func(f *descriptorpb.FileDescriptorProto) {
 		if !seen[f.GetName()] {
 			seen[f.GetName()] = true
 			req.ProtoFile = append(req.ProtoFile, f)

@@ -96,7 +96,7 @@ func TestBinds(t *testing.T) {
 // hostDir is a directory of the host that is removed in the end whoever owns its content.
 func hostDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "arca-bind-")
+	dir, err := os.MkdirTemp("/var/tmp", "arca-bind-") //nolint:usetesting // What containers write there is not the test's to remove.
 	if err != nil {
 		t.Fatal(err)
 	}

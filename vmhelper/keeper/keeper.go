@@ -84,7 +84,7 @@ func (k *Keeper) runWorker(ctx context.Context) error {
 	}
 	k.Log.Info("worker started", "pid", w.Pid())
 	k.setConn(w.Conn())
-	serveCtx, cancel := context.WithCancel(ctx)
+	serveCtx, cancel := context.WithCancelCause(ctx)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -108,7 +108,7 @@ func (k *Keeper) runWorker(ctx context.Context) error {
 	}
 	k.setConn(nil)
 	_ = w.Conn().Close()
-	cancel()
+	cancel(nil)
 	<-served
 	if ctx.Err() == nil {
 		k.Log.Error("worker ended", "status", status)
@@ -163,8 +163,8 @@ func (k *Keeper) Notify(op uint16, m wire.Message) {
 func (k *Keeper) serve(ctx context.Context, c *wire.Conn) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	slots := make(chan struct{}, maxRequests)
 	for {
 		p, err := c.Receive()

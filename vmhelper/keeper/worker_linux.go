@@ -31,7 +31,7 @@ func StartWorker(s WorkerSpec) (Worker, error) {
 		return nil, fmt.Errorf("make keeper socket: %w", err)
 	}
 	near, far := os.NewFile(uintptr(fds[0]), "keeper"), os.NewFile(uintptr(fds[1]), "worker")
-	defer far.Close()
+	defer func() { _ = far.Close() }()
 	conn, err := wire.New(near)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func StartWorker(s WorkerSpec) (Worker, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	defer null.Close()
+	defer func() { _ = null.Close() }()
 	c, err := child.Start(child.Spec{
 		// The link needs no right to the directories above the program, which the worker's uid may lack.
 		Path: "/proc/self/exe", Args: s.Args, Env: s.Env,
@@ -59,6 +59,6 @@ func (w *worker) Conn() *wire.Conn { return w.conn }
 func (w *worker) Pid() int         { return w.c.Pid }
 func (w *worker) Kill() error      { return w.c.Signal(unix.SIGKILL) }
 func (w *worker) Wait() (string, error) {
-	defer w.c.Close()
+	defer func() { _ = w.c.Close() }()
 	return w.c.Wait()
 }

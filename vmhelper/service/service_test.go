@@ -44,7 +44,9 @@ func serve(t *testing.T, d *fake.Driver, frontendUID uint32) vmhelperv1.VMHelper
 		_ = cc.Close()
 		s.Close()
 		srv.Stop()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		_ = d.Close()
 	})
 	return vmhelperv1.NewVMHelperClient(cc)

@@ -58,13 +58,13 @@ func parseProfile(raw []byte) (*seccomp.Seccomp, error) {
 		return nil, fmt.Errorf("Decoding seccomp profile failed: %w", err) //nolint:staticcheck // Docker's sentence.
 	}
 	for _, call := range p.Syscalls {
-		if call == nil || call.Name == "" {
+		if call == nil || call.Name == "" { //nolint:staticcheck // Old profiles have it.
 			continue
 		}
 		if len(call.Names) != 0 {
 			return nil, errors.New("both 'name' and 'names' are specified in the seccomp profile, use either 'name' or 'names'")
 		}
-		call.Names = []string{call.Name}
+		call.Names = []string{call.Name} //nolint:staticcheck // Old profiles have it.
 	}
 	return &p, nil
 }

@@ -16,7 +16,7 @@ type ahead struct {
 	full chan []byte
 	free chan []byte
 	done chan struct{}
-	stop context.CancelFunc
+	stop context.CancelCauseFunc
 	err  error // Of the source; valid once full is closed.
 	cur  []byte
 	buf  []byte
@@ -24,7 +24,7 @@ type ahead struct {
 }
 
 func newAhead(ctx context.Context, src io.ReadCloser) *ahead {
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancelCause(ctx)
 	a := &ahead{
 		full: make(chan []byte, aheadCount), free: make(chan []byte, aheadCount),
 		done: make(chan struct{}), stop: stop, src: src,
@@ -95,7 +95,7 @@ func (a *ahead) Read(p []byte) (int, error) {
 
 // Close stops the goroutine, waits for it and closes the source. The source's reads must end by themselves.
 func (a *ahead) Close() error {
-	a.stop()
+	a.stop(nil)
 	<-a.done
 	return a.src.Close()
 }

@@ -124,7 +124,7 @@ func Agent(t *testing.T, sb sandbox.Sandbox, f func(ctx context.Context, c guest
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cc.Close()
+	defer func() { _ = cc.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	f(ctx, guestv1.NewAgentClient(cc))

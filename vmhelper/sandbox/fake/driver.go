@@ -250,6 +250,6 @@ func (d *Driver) ConnectSocket(ctx context.Context, path string) (*os.File, erro
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	return c.(*net.UnixConn).File()
 }

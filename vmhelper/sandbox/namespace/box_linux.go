@@ -258,7 +258,7 @@ func (b *box) shutdown(ctx context.Context, grace time.Duration) {
 	if err != nil {
 		return
 	}
-	defer cc.Close()
+	defer func() { _ = cc.Close() }()
 	_, err = guestv1.NewAgentClient(cc).Shutdown(ctx, &guestv1.ShutdownRequest{})
 	if c := status.Code(err); c != codes.OK && c != codes.Unavailable {
 		b.d.log.Debug("ask agent to end", "sandbox", b.info.ID, "error", err)

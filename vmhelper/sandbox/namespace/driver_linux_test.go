@@ -36,7 +36,7 @@ type instance struct {
 	home    string
 	log     hclog.Logger
 	manager *privileged.Manager
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	done    chan error
 	drivers chan *namespace.Driver
 }
@@ -78,7 +78,7 @@ func start(t testing.TB, home string) *instance {
 	}
 	k.Backend = in.manager
 	k.Start = func() (keeper.Worker, error) { return in.worker() }
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	in.cancel = cancel
 	go func() { in.done <- k.Run(ctx) }()
 	return in
@@ -120,7 +120,7 @@ func (in *instance) worker() (keeper.Worker, error) {
 
 // stop ends the keeper and all sandboxes.
 func (in *instance) stop() {
-	in.cancel()
+	in.cancel(nil)
 	if err := <-in.done; err != nil {
 		in.t.Error(err)
 	}

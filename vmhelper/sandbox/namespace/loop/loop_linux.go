@@ -83,7 +83,7 @@ func (t *Table) Adopt(id string, dev Device, open func() (*os.File, error)) erro
 	if err != nil {
 		return err
 	}
-	defer image.Close()
+	defer func() { _ = image.Close() }()
 	f, err := os.OpenFile(dev.Path, os.O_RDONLY, 0)
 	if err != nil {
 		return fmt.Errorf("adopt disk: %w", err)
@@ -176,12 +176,12 @@ func (e *entry) attach(open func() (*os.File, error)) error {
 	if err != nil {
 		return err
 	}
-	defer image.Close()
+	defer func() { _ = image.Close() }()
 	ctl, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("attach disk: %w", err)
 	}
-	defer ctl.Close()
+	defer func() { _ = ctl.Close() }()
 	// Another process may take the free device first.
 	for range 64 {
 		n, err := unix.IoctlRetInt(int(ctl.Fd()), unix.LOOP_CTL_GET_FREE)
@@ -200,7 +200,7 @@ func (e *entry) configure(n int, image *os.File) error {
 	path := "/dev/loop" + strconv.Itoa(n)
 	dev, err := os.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = unix.Mknod(path, unix.S_IFBLK|0o660, int(unix.Mkdev(7, uint32(n)))); err == nil || err == unix.EEXIST {
+		if err = unix.Mknod(path, unix.S_IFBLK|0o660, int(unix.Mkdev(7, uint32(n)))); err == nil || errors.Is(err, unix.EEXIST) {
 			dev, err = os.OpenFile(path, os.O_RDONLY, 0)
 		}
 	}

@@ -73,7 +73,7 @@ func (m *Manager) attachStore(a *attached, s Store) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	mnt, err := cloneMount(f, false, false)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (m *Manager) attachShare(a *attached, s Share) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR
 	mnt, err := cloneMount(f, isDir, s.ReadOnly)
 	if err != nil {

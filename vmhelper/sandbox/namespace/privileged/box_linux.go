@@ -102,7 +102,7 @@ func (b *box) lastWords() string {
 		return ""
 	}
 	f := os.NewFile(uintptr(fd), logName)
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	buf := make([]byte, 512)
 	st, err := f.Stat()
 	if err != nil {

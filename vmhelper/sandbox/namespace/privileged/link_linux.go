@@ -62,7 +62,7 @@ func configureLink(fd int, l Link) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(s)
+	defer func() { _ = unix.Close(s) }()
 	if ifr, err = unix.NewIfreq(l.Name); err != nil {
 		return err
 	}

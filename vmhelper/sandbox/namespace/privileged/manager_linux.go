@@ -30,7 +30,7 @@ type Manager struct {
 	boot   string   // of the machine.
 	runc   *os.File // sealed; nil without one.
 
-	sandboxes, uppers, volumes, disks *os.File // directories.
+	sandboxes, uppers, volumes *os.File // directories.
 
 	locks keylock.Map // one turn per sandbox: start, add and remove.
 	wg    sync.WaitGroup
@@ -238,7 +238,7 @@ func (m *Manager) openDisk(id string) (*os.File, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	fd, err := unix.Openat2(int(dir.Fd()), id+".ext4", &unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,

@@ -118,7 +118,7 @@ func (o owner) kind(path string) (uint64, error) {
 	var st unix.Stat_t
 	err := o.do(func() error { return unix.Stat(path, &st) })
 	switch {
-	case err == unix.ENOENT || err == unix.ENOTDIR:
+	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR):
 		return BindAbsent, nil
 	case err != nil:
 		return 0, classify(&fs.PathError{Op: "stat", Path: path, Err: err})
@@ -142,7 +142,7 @@ func (o owner) connect(path string) (*os.File, error) {
 		if err != nil {
 			return err
 		}
-		defer unix.Close(place)
+		defer func() { _ = unix.Close(place) }()
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		if err != nil {
 			return err

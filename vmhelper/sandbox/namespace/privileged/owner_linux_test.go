@@ -18,7 +18,7 @@ func TestBindsAreOpenedWithTheOwnersRights(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	base, err := os.MkdirTemp("/tmp", "bind")
+	base, err := os.MkdirTemp("/tmp", "bind") //nolint:usetesting // Another user must be able to reach it.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestASocketSeesTheOwner(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	dir, err := os.MkdirTemp("/tmp", "sock")
+	dir, err := os.MkdirTemp("/tmp", "sock") //nolint:usetesting // Another user must be able to reach it.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestASocketSeesTheOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	o := owner{uid: nobody, gid: nobody}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -96,12 +96,12 @@ func TestASocketSeesTheOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	c, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if p, err := peercred.Of(c); err != nil || p.UID != nobody {
 		t.Error(p, err)
 	}

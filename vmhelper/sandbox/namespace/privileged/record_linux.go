@@ -59,7 +59,7 @@ func readRecord(dir *os.File) (*record, error) {
 		return nil, fmt.Errorf("read record: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), recordName)
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	b := make([]byte, wire.MaxPacket)
 	n, err := f.Read(b)
 	if err != nil {

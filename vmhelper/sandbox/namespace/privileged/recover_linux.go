@@ -127,7 +127,7 @@ func (m *Manager) adopt(id string) (err error) {
 func (m *Manager) adoptBoot(b *box) {
 	f, err := b.child.Descriptor(bootwire.HostDescriptor)
 	if err == nil {
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		var typ int
 		if typ, err = unix.GetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_TYPE); err == nil && typ != unix.SOCK_SEQPACKET {
 			err = errors.New("it is another kind of descriptor")

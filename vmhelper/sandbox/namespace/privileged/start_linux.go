@@ -106,7 +106,7 @@ func (m *Manager) spawn(b *box, req *Start) error {
 		return err
 	}
 	if unified != nil {
-		defer unified.Close()
+		defer func() { _ = unified.Close() }()
 	}
 	files, err := m.agentFiles(b)
 	defer func() {

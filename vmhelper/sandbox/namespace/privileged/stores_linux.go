@@ -94,7 +94,7 @@ func readNames(dir *os.File) ([]string, error) {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), dir.Name())
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	names, err := f.Readdirnames(-1)
 	if errors.Is(err, io.EOF) {
 		err = nil

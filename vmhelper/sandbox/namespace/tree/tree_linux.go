@@ -60,16 +60,16 @@ func (r *remover) remove(dir int, name string, depth int) error {
 		r.base = name
 	}
 	err := unix.Unlinkat(dir, name, 0)
-	if err == nil || err == unix.ENOENT {
+	if err == nil || errors.Is(err, unix.ENOENT) {
 		return nil
 	}
-	if err != unix.EISDIR && err != unix.EPERM {
+	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
 		return &os.PathError{Op: "unlink", Path: name, Err: err}
 	}
-	switch err = unix.Unlinkat(dir, name, unix.AT_REMOVEDIR); err {
-	case nil, unix.ENOENT:
+	switch err = unix.Unlinkat(dir, name, unix.AT_REMOVEDIR); {
+	case err == nil, errors.Is(err, unix.ENOENT):
 		return nil
-	case unix.ENOTEMPTY, unix.EEXIST:
+	case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST):
 	default:
 		return &os.PathError{Op: "rmdir", Path: name, Err: err}
 	}
@@ -84,7 +84,7 @@ func (r *remover) remove(dir int, name string, depth int) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	for {
 		names, err := d.Readdirnames(512)
 		for _, n := range names {
@@ -113,7 +113,7 @@ func Usage(dir *os.File, name string) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("measure tree: %w", err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	u.walk(d, 0)
 	return u.bytes, nil
 }
@@ -163,7 +163,7 @@ func (u *usage) entry(d *os.File, name string, depth int) {
 		}
 		return
 	}
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	u.bytes += uint64(st.Blocks) * 512
 	u.walk(sub, depth+1)
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -117,4 +118,28 @@ func (i *Instance) sandboxProcesses(t testing.TB) []string {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// SupervisorPID tells the pid of a job's supervisor; 0 when it does not run.
+func (i *Instance) SupervisorPID(job string) int { return i.state(job).Supervisor.PID }
+
+// KillEverything kills every process of the instance as the machine's end would: supervisors, daemons, agents and
+// containers.
+func (i *Instance) KillEverything(t testing.TB) {
+	t.Helper()
+	Eventually(t, 20*time.Second, func() error {
+		left := i.tree(t)
+		for _, pid := range pids(t) {
+			if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)); err == nil && strings.Contains(string(b), "/"+i.group()+"/") {
+				left = append(left, pid)
+			}
+		}
+		for _, pid := range left {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
+		}
+		if len(left) > 0 {
+			return fmt.Errorf("%d processes are left", len(left))
+		}
+		return nil
+	})
 }

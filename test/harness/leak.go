@@ -47,16 +47,18 @@ func (i *Instance) Take(t testing.TB) Snapshot {
 }
 
 // DaemonPID tells the pid of a daemon of the instance; 0 when it does not run.
-func (i *Instance) DaemonPID(job string) int {
+func (i *Instance) DaemonPID(job string) int { return i.state(job).Daemon.PID }
+
+// jobState is what a supervisor tells of itself.
+type jobState struct{ Supervisor, Daemon struct{ PID int } }
+
+func (i *Instance) state(job string) jobState {
+	var state jobState
 	b, err := os.ReadFile(filepath.Join(i.Home, "run", job+".pid"))
-	if err != nil {
-		return 0
+	if err != nil || json.Unmarshal(b, &state) != nil {
+		return jobState{}
 	}
-	var state struct{ Daemon struct{ PID int } }
-	if err := json.Unmarshal(b, &state); err != nil {
-		return 0
-	}
-	return state.Daemon.PID
+	return state
 }
 
 // Back waits until nothing is more than it was; slack is allowed on descriptors, which idle connections hold.

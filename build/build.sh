@@ -18,7 +18,11 @@ if [ "$($go env GOOS)" = linux ]; then
 	# runc is a module of its own, static, with seccomp: without that tag every start would fail.
 	if [ ! -x bin/runc ] || [ -n "$(find build/runc -newer bin/runc -print -quit)" ]; then
 		version=$(awk '$1 == "github.com/opencontainers/runc" {print $2} $1 == "require" && $2 == "github.com/opencontainers/runc" {print $3}' build/runc/go.mod)
-		CGO_ENABLED=1 $go build -C build/runc -trimpath -tags "seccomp netgo osusergo" \
+		# Docker's default seccomp profile is compiled now, not at every start (build/runc/libseccomp).
+		mkdir -p out/runc
+		CGO_ENABLED=1 $go run -C build/runc -tags "seccomp netgo osusergo" ./precompile "$PWD/api-frontend/container/oci/testdata/default.json" >out/runc/filters.json
+		printf '{"Replace": {"%s": "%s"}}' "$PWD/build/runc/libseccomp/filters.json" "$PWD/out/runc/filters.json" >out/runc/overlay.json
+		CGO_ENABLED=1 $go build -C build/runc -trimpath -overlay "$PWD/out/runc/overlay.json" -tags "seccomp netgo osusergo" \
 			-ldflags "-s -w -extldflags -static -X main.version=${version#v}" -o "$PWD/bin/runc" github.com/opencontainers/runc
 	fi
 fi

@@ -117,7 +117,7 @@ func (s *Service) find(id string) *Exec {
 func (s *Service) IDs(containerID string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ids := make([]string, 0, len(s.live[containerID]))
+	var ids []string
 	for id := range s.live[containerID] {
 		ids = append(ids, id)
 	}

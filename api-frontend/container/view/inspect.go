@@ -66,6 +66,10 @@ func NewInspect(c *record.Container, f *Facts) *Inspect {
 	hc := *c.HostConfig
 	hc.Links = nil
 	hc.Ulimits = oci.Ulimits(hc.Ulimits, f.Ulimits)
+	config := *c.Config
+	if len(config.Volumes) == 0 {
+		config.Volumes = nil // dockerd says null, whatever the client sent.
+	}
 	args := c.Args
 	if args == nil {
 		args = []string{}
@@ -77,7 +81,7 @@ func NewInspect(c *record.Container, f *Facts) *Inspect {
 		AppArmorProfile: c.Security.AppArmor, ExecIDs: f.ExecIDs, HostConfig: &hc,
 		GraphDriver: storage.DriverData{Name: Driver, Data: map[string]string{}},
 		SizeRw:      f.SizeRw, SizeRootFs: f.SizeRootFs, Mounts: mounts(c),
-		Config:          &Config{c.Config, c.MacAddress},
+		Config:          &Config{&config, c.MacAddress},
 		NetworkSettings: networkSettings(c),
 	}
 }

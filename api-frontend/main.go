@@ -45,6 +45,9 @@ func run(ctx context.Context, args []string) error {
 	if *home == "" || !filepath.IsAbs(*home) {
 		return fmt.Errorf("--home must name the directory of the instance, absolutely: it is %q", *home)
 	}
+	if err := confine(); err != nil {
+		return err
+	}
 	cfg, err := configured.Load()
 	if err != nil {
 		return err

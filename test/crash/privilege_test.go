@@ -3,11 +3,19 @@
 package crash
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/arca-engine/arca/test/harness"
 )
 
 // TestPrivileges: the keeper alone is root, the worker may bind low ports and nothing more, the frontend may nothing.
@@ -41,6 +49,9 @@ func TestPrivileges(t *testing.T) {
 			if status["CapEff"] != tc.capabilities {
 				t.Errorf("CapEff is %s, want %s", status["CapEff"], tc.capabilities)
 			}
+			if status["NoNewPrivs"] != "1" {
+				t.Errorf("a set-user-ID program would give it more: NoNewPrivs is %s", status["NoNewPrivs"])
+			}
 			if regexp.MustCompile(`\b0\b`).MatchString(status["Groups"]) {
 				t.Errorf("it is in root's group: %s", status["Groups"])
 			}
@@ -53,6 +64,62 @@ func TestPrivileges(t *testing.T) {
 	if mode := info.Mode().Perm(); mode&^0o660 != 0 {
 		t.Errorf("the API socket has mode %o", mode)
 	}
+}
+
+// TestAgentPrivileges: an agent is root, as the first process of namespaces that are its own.
+func TestAgentPrivileges(t *testing.T) {
+	agent := harness.Parent(arca.ContainerPID(t, arca.Sleeper(t)))
+	status := readStatus(t, agent)
+	if numbers := strings.Fields(status["NSpid"]); len(numbers) != 2 || numbers[1] != "1" {
+		t.Errorf("it is process %v of its namespaces", numbers)
+	}
+	for _, ns := range []string{"pid", "mnt", "net", "ipc", "uts", "cgroup"} {
+		own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", agent, ns))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if host, err := os.Readlink("/proc/self/ns/" + ns); err != nil || host == own {
+			t.Errorf("it is in the machine's %s namespace: %s, %v", ns, own, err)
+		}
+	}
+	// Nothing of the machine's file system is below its root.
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d/root%s", agent, arca.Home)); err == nil {
+		t.Errorf("it sees %s", arca.Home)
+	}
+}
+
+// TestVMHelperRefusesStrangers: the frontend alone may speak to vmhelper, and nobody gets a descriptor without its token.
+func TestVMHelperRefusesStrangers(t *testing.T) {
+	dir := filepath.Join(arca.Home, "run", "vmhelper")
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || info.Mode().Perm() != 0o750 || st.Uid != 0 {
+		t.Errorf("the directory of vmhelper's sockets: mode %o, %+v", info.Mode().Perm(), info.Sys())
+	}
+	for _, socket := range []string{"vmhelper.sock", "descriptor.sock"} {
+		for what, send := range map[string]string{
+			"preface": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", "token": strings.Repeat("t", 64), "garbage": strings.Repeat("\xff\x00", 5000),
+		} {
+			// Root is a stranger too.
+			conn, err := net.Dial("unix", filepath.Join(dir, socket))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = conn.Write([]byte(send)) // it may be closed already
+			_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			answer, err := io.ReadAll(conn)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s of a stranger: %s stays open", what, socket)
+			}
+			if len(answer) > 0 {
+				t.Errorf("%s of a stranger: %s answered %q", what, socket, answer)
+			}
+			_ = conn.Close()
+		}
+	}
+	arca.Docker(t, "run", "--rm", "busybox", "true").OK()
 }
 
 func readStatus(t *testing.T, pid int) map[string]string {

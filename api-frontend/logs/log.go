@@ -147,7 +147,7 @@ func (l *Log) StartRun(number uint64) error {
 	l.live = [3]uint64{guestwire.Stdout: l.written.stdout, guestwire.Stderr: l.written.stderr}
 	l.run = &run{number: number}
 	for s := range l.subs {
-		if s.run == nil {
+		if s.run == nil && s.next == nil {
 			l.joinLocked(s)
 		}
 	}

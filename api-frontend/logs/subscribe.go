@@ -20,8 +20,9 @@ type Subscription struct {
 	opts SubscribeOptions
 	wake chan struct{}
 
-	// Under Log.mu.
-	run    *run // nil: the next one that starts.
+	// Under Log.mu; while behind, run, off, at and past are Copy's alone.
+	run    *run     // nil: the next one that starts.
+	next   *joining // the run that started while it reads history, until Copy takes it up.
 	seq    uint64
 	off    [3]uint64 // next byte of each stream.
 	behind bool      // it reads the file.
@@ -71,15 +72,35 @@ func (l *Log) Subscribe(o SubscribeOptions) (*Subscription, error) {
 
 // joinLocked subscribes s to the current run, from now on.
 func (l *Log) joinLocked(s *Subscription) {
-	s.run = l.run
 	l.run.subs++
 	if l.run.ring == nil {
 		l.run.ring = newRing(l.hereLocked())
 	}
-	s.seq = l.run.ring.head
-	s.off = l.live
-	if s.reader != nil { // it reads history, which the run follows.
-		s.reader.stop, s.reader.run, s.at = nil, s.run, l.hereLocked()
+	s.next = &joining{run: l.run, seq: l.run.ring.head, off: l.live, at: l.hereLocked()}
+	if s.reader == nil {
+		s.takeUpLocked()
+	}
+}
+
+// joining is a run as it was when a subscription joined it.
+type joining struct {
+	run *run
+	seq uint64
+	off [3]uint64
+	at  mark
+}
+
+// takeUpLocked goes over to the run that has started, if one has. Only Copy may call it while it reads history, which the
+// run follows.
+func (s *Subscription) takeUpLocked() {
+	n := s.next
+	if n == nil {
+		return
+	}
+	s.next = nil
+	s.run, s.seq, s.off = n.run, n.seq, n.off
+	if s.reader != nil {
+		s.reader.stop, s.reader.run, s.at = nil, n.run, n.at
 	}
 }
 
@@ -99,9 +120,13 @@ func (s *Subscription) Close() {
 	}
 	s.gone = true
 	delete(s.l.subs, s)
-	if s.run != nil {
-		if s.run.subs--; s.run.subs == 0 {
-			s.run.ring = nil
+	run := s.run
+	if s.next != nil {
+		run = s.next.run
+	}
+	if run != nil {
+		if run.subs--; run.subs == 0 {
+			run.ring = nil
 		}
 	}
 	if !s.copies {
@@ -174,10 +199,12 @@ func (s *Subscription) releaseLocked() {
 	}
 }
 
-func (s *Subscription) left() bool {
+// stands takes up what Copy does not know yet, and tells whether the subscription still stands.
+func (s *Subscription) stands() bool {
 	s.l.mu.Lock()
 	defer s.l.mu.Unlock()
-	return s.gone
+	s.takeUpLocked()
+	return !s.gone
 }
 
 func (s *Subscription) wants(t guestwire.Stream) bool {
@@ -232,7 +259,7 @@ func (s *Subscription) catchUp(ctx context.Context, e *emitter) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if s.left() {
+		if !s.stands() {
 			return nil
 		}
 		more, err := s.reader.more()
@@ -309,6 +336,7 @@ func (s *Subscription) rejoin(e *emitter) bool {
 	if s.gone {
 		return true
 	}
+	s.takeUpLocked()
 	if limit, last := s.reader.limitLocked(); !last || s.reader.off < limit {
 		return false
 	}

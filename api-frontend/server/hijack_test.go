@@ -36,6 +36,47 @@ func echo() []server.Route {
 	}}}
 }
 
+// A body that the handler does not read, as dockerode sends one to attach, is no stdin.
+func TestHijackWithUnreadBody(t *testing.T) {
+	l, err := net.Listen("unix", shortDir(t)+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := server.Route{Method: "POST", Path: "/attach", Handler: func(context.Context, *server.Request) (server.Response, error) {
+		return server.Hijack(server.MediaRaw, func(_ context.Context, conn *server.HijackConn) error {
+			in, err := io.ReadAll(conn)
+			if err != nil {
+				return err
+			}
+			_, err = conn.Write(in)
+			return err
+		}), nil
+	}}
+	serve(t, server.Config{Routes: []server.Route{route}}, l)
+	for _, parts := range [][]string{
+		{"Content-Length: 15\r\n\r\n{\"stream\":true}stdin"},
+		{"Content-Length: 15\r\n\r\n", "{\"stream\"", ":true}st", "din"},
+		{"Transfer-Encoding: chunked\r\n\r\nf\r\n{\"stream\":true}\r\n0\r\n\r\n", "stdin"},
+		{"\r\nstdin"},
+	} {
+		conn := dial(t, "unix", l.Addr().String())
+		send(t, conn, "POST /v1.42/attach HTTP/1.1\r\nHost: localhost\r\n")
+		for _, p := range parts {
+			send(t, conn, p)
+		}
+		if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(conn)
+		if _, err := readHead(r); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := io.ReadAll(r); err != nil || string(out) != "stdin" {
+			t.Errorf("%q: stdin was %q, %v", parts, out, err)
+		}
+	}
+}
+
 func TestHijack(t *testing.T) {
 	tests := []struct {
 		name, headers, want string

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -26,8 +27,27 @@ func (x *exchange) takeOver(f func(r io.Reader), lost func()) {
 	})
 }
 
+// discardBody reads what the handler left of the body: the stream begins behind it.
+func (x *exchange) discardBody() error {
+	if x.body == nil || x.body.left() == 0 {
+		return nil
+	}
+	n, err := io.Copy(io.Discard, io.LimitReader(x.body, maxDiscard+1))
+	if err != nil {
+		return fmt.Errorf("read body: %w", err)
+	}
+	if n > maxDiscard {
+		return errBodyTooLarge
+	}
+	return nil
+}
+
 // hijackAnswer gives the connection to the answer's function.
 func (x *exchange) hijackAnswer(resp Response) {
+	if err := x.discardBody(); err != nil {
+		x.fail(err, "")
+		return
+	}
 	ctx, stop := context.WithCancelCause(x.ctx)
 	release := context.AfterFunc(x.server.streams, func() {
 		stop(ErrStopping)

@@ -18,8 +18,9 @@
 //     belongs to its caller, and lives on when the driver's process dies where the descriptor was handed on.
 //   - A link carries ethernet frames between the sandbox and whoever holds its descriptor; one datagram or one read
 //     is one frame, with the header that LinkInfo tells of.
-//   - Stop asks the agent to unmount and end, waits as long as grace says, kills, and MUST return only when nothing is
-//     left: processes, mounts, groups, devices, descriptors. Stopping what has ended succeeds.
+//   - Stop asks the agent to unmount and end where unwritten data would be lost otherwise, waits as long as grace says,
+//     kills, and MUST return only when nothing is left: processes, mounts, groups, devices, descriptors. Stopping what has
+//     ended succeeds.
 //   - Done is closed when the sandbox has ended, by whatever cause, and nothing of it is left; then Reason is one
 //     sentence. An agent never restarts: its end is the sandbox's end.
 //   - Uppers and volumes outlive sandboxes. Removing one that a sandbox has is ErrFailedPrecondition; removing an

@@ -13,15 +13,9 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
 
 	"github.com/arca-engine/arca/internal/bootwire"
 	"github.com/arca-engine/arca/internal/failpoint"
-	"github.com/arca-engine/arca/internal/guestwire"
-	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 	"github.com/arca-engine/arca/vmhelper/keeper"
 	"github.com/arca-engine/arca/vmhelper/sandbox"
 	"github.com/arca-engine/arca/vmhelper/sandbox/namespace/privileged"
@@ -229,11 +223,9 @@ func (b *box) Link(ctx context.Context, name string) (*sandbox.Link, error) {
 	return &sandbox.Link{File: f, VnetHeader: privileged.VnetHeader, MTU: mtu}, nil
 }
 
-// Stop ends the sandbox.
-func (b *box) Stop(ctx context.Context, grace time.Duration) error {
-	if grace > 0 {
-		b.shutdown(ctx, grace)
-	}
+// Stop ends the sandbox. The agent is not asked: what it would unmount, the kernel does before the agent's end is seen,
+// and what was written to an upper or a volume is the host's page cache's, which no kill loses.
+func (b *box) Stop(ctx context.Context, _ time.Duration) error {
 	err := b.d.call(ctx, privileged.OpStop, b.ref(), nil)
 	if err != nil {
 		return fmt.Errorf("stop sandbox %s: %w", b.info.ID, err)
@@ -245,28 +237,5 @@ func (b *box) Stop(ctx context.Context, grace time.Duration) error {
 		return fmt.Errorf("stop sandbox %s: the keeper is gone: %w", b.info.ID, errdefs.ErrUnavailable)
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	}
-}
-
-// shutdown asks the agent to end and waits for it. That it does not is what the kill afterwards is for.
-func (b *box) shutdown(ctx context.Context, grace time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, grace)
-	defer cancel()
-	cc, err := grpc.NewClient("passthrough:///agent", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return b.Dial(ctx, guestwire.PortControl) }),
-		grpc.WithIdleTimeout(0))
-	if err != nil {
-		return
-	}
-	defer func() { _ = cc.Close() }()
-	_, err = guestv1.NewAgentClient(cc).Shutdown(ctx, &guestv1.ShutdownRequest{})
-	if c := status.Code(err); c != codes.OK && c != codes.Unavailable {
-		b.d.log.Debug("ask agent to end", "sandbox", b.info.ID, "error", err)
-		return
-	}
-	// The answer may never arrive; the end of the process does.
-	select {
-	case <-b.done:
-	case <-ctx.Done():
 	}
 }

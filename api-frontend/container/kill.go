@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"syscall"
@@ -117,28 +116,28 @@ func (e *Engine) signal(ctx context.Context, c *Container, sig syscall.Signal, e
 	agent := r.box.Agent()
 	_, err = agent.Signal(ctx, &guestv1.SignalRequest{ContainerId: c.id, Signal: uint32(sig)})
 	if err := sandbox.Native(err); err != nil {
-		if errors.Is(r.box.Err(), sandbox.ErrDead) || errdefs.IsNotFound(err) || c.ended() {
+		if r.over(ctx, err) {
 			return notRunning(c.id) // It ended before the signal came.
 		}
 		return err
 	}
 	e.publish(events.ActionKill, rec, map[string]string{"signal": strconv.Itoa(int(sig))})
 	if ends && rec.State.Status == record.Paused {
-		return e.thaw(ctx, c, agent)
+		return e.thaw(ctx, r)
 	}
 	return nil
 }
 
 // thaw resumes a container so that it can take the signal that it was sent, unless that has ended it already.
-func (e *Engine) thaw(ctx context.Context, c *Container, agent *sandbox.Agent) error {
-	_, err := agent.Resume(ctx, &guestv1.ResumeRequest{ContainerId: c.id})
+func (e *Engine) thaw(ctx context.Context, r *run) error {
+	_, err := r.box.Agent().Resume(ctx, &guestv1.ResumeRequest{ContainerId: r.c.id})
 	if err := sandbox.Native(err); err != nil {
-		if errdefs.IsNotFound(err) || c.ended() {
+		if r.over(ctx, err) {
 			return nil
 		}
 		return err
 	}
-	rec, err := e.change(c, func(n *record.Container) error { return n.State.Unpause() })
+	rec, err := e.change(r.c, func(n *record.Container) error { return n.State.Unpause() })
 	switch {
 	case err == nil:
 		e.publish(events.ActionUnPause, rec, nil)
@@ -148,11 +147,21 @@ func (e *Engine) thaw(ctx context.Context, c *Container, agent *sandbox.Agent) e
 	return nil
 }
 
-// ended tells whether the run is over, though its exit may not be committed yet.
-func (c *Container) ended() bool {
-	r := c.currentRun()
-	if r == nil {
+// deathLimit bounds the wait for the news that a sandbox whose connection broke has ended.
+const deathLimit = time.Second
+
+// over tells whether a call to the agent failed because the process has ended, though its exit may not be committed yet.
+func (r *run) over(ctx context.Context, err error) bool {
+	switch {
+	case errdefs.IsNotFound(err):
 		return true
+	case errdefs.IsUnavailable(err):
+		ctx, cancel := context.WithTimeout(ctx, deathLimit)
+		defer cancel()
+		select {
+		case <-r.ended:
+		case <-ctx.Done():
+		}
 	}
 	select {
 	case <-r.ended:

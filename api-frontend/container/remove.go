@@ -115,7 +115,7 @@ func (e *Engine) erase(ctx context.Context, c *Container, rec *record.Container,
 	if err := e.sandboxes.StopIdle(ctx, rec.ID); err != nil {
 		return err
 	}
-	if err := e.sandboxes.Client().RemoveUpper(ctx, rec.ID); err != nil {
+	if err := e.removeUpper(ctx, rec); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -167,4 +167,17 @@ func (e *Engine) forget(c *Container, rec *record.Container) error {
 	}
 	c.erased = true
 	return nil
+}
+
+// removeUpper deletes the writable layer. A sandbox that still has it though no box is known is left over from a stop that
+// failed, and goes first.
+func (e *Engine) removeUpper(ctx context.Context, rec *record.Container) error {
+	err := e.sandboxes.Client().RemoveUpper(ctx, rec.ID)
+	if !errdefs.IsFailedPrecondition(err) || e.sandboxes.Box(rec.ID) != nil {
+		return err
+	}
+	if err := e.sandboxes.StopUnknown(ctx, rec.ID); err != nil {
+		return err
+	}
+	return e.sandboxes.Client().RemoveUpper(ctx, rec.ID)
 }

@@ -74,11 +74,12 @@ func (m *Manager) bootLocked(ctx context.Context, spec *vmhelperv1.SandboxSpec) 
 	if err == nil && !resp.Created {
 		// Left over from a stop that vmhelper did not hear of, or made by this call before its answer got lost. What
 		// runs in it is not known: it goes.
-		if err = m.client.stopSandbox(ctx, spec.Id, resp.Sandbox.GetBootId(), 0); err == nil {
+		if err = m.stop(ctx, spec.Id, resp.Sandbox.GetBootId(), 0); err == nil {
 			resp, err = m.client.createSandbox(ctx, spec)
 		}
 	}
 	if err != nil {
+		m.disown(ctx, spec.Id)
 		return nil, err
 	}
 	b, err := newBox(m, resp.Sandbox)
@@ -87,6 +88,15 @@ func (m *Manager) bootLocked(ctx context.Context, spec *vmhelperv1.SandboxSpec) 
 	}
 	b.addRefs(resp.Attachments)
 	return b, m.add(b)
+}
+
+// disown ends a sandbox whose boot failed for this side, though perhaps not for the other.
+func (m *Manager) disown(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	defer cancel()
+	if err := m.client.stopSandbox(ctx, id, "", 0); err != nil {
+		m.log.Warn("end what a failed boot may have left", "sandbox", id, "error", err)
+	}
 }
 
 // Adopt takes up a sandbox that was running before this process. The handlers are registered before the first event

@@ -80,10 +80,24 @@ func (m *Manager) stopLocked(ctx context.Context, b *Box) error {
 	}
 	<-b.done
 	_ = b.agent.Close()
-	if err := m.client.stopSandbox(ctx, b.ID, b.BootID, stopGrace); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("stop sandbox of %s: %w", b.ID, err)
+	return m.stop(ctx, b.ID, b.BootID, stopGrace)
+}
+
+// stop ends one boot of a sandbox, or goes on trying after it has returned an error.
+func (m *Manager) stop(ctx context.Context, id, boot string, grace time.Duration) error {
+	err := m.client.stopSandbox(ctx, id, boot, grace)
+	if err == nil || errdefs.IsNotFound(err) {
+		return nil
 	}
-	return nil
+	m.goRun(func() {
+		for delay := retryMax; ; delay = min(2*delay, stopLimit) {
+			pause(m.ctx, delay)
+			if err := m.client.stopSandbox(m.ctx, id, boot, 0); err == nil || m.ctx.Err() != nil {
+				return
+			}
+		}
+	})
+	return fmt.Errorf("stop sandbox of %s: %w", id, err)
 }
 
 // endMaintenance lets the box idle out when this was the last operation.

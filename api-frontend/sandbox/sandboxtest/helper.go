@@ -162,3 +162,10 @@ func (h *Helper) bootID() string {
 	h.boots++
 	return "boot-" + strconv.Itoa(h.boots)
 }
+
+// Boot boots an empty sandbox.
+func (h *Helper) Boot(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.boxes[id] = newBox(h, id, h.bootID())
+}

@@ -119,20 +119,25 @@ func (p *Process) run(program Program) {
 		code = 137
 	default:
 	}
-	p.mu.Lock()
-	p.exit = &guestv1.Exit{ContainerId: p.Container, Code: uint32(code), ExitedUnixNano: time.Now().UnixNano()}
-	p.changeLocked()
-	p.mu.Unlock()
-	p.signalDone()
-	p.box.publish(&guestv1.Event{Event: &guestv1.Event_Exit{Exit: p.exit}})
+	p.finish(code)
 }
 
-// signalDone ends the goroutine that watches over the program.
-func (p *Process) signalDone() {
-	select {
-	case <-p.killed:
-	default:
-		close(p.killed)
+// finish sets the exit, once, and tells it.
+func (p *Process) finish(code int) {
+	p.mu.Lock()
+	first := p.exit == nil
+	if first {
+		p.exit = &guestv1.Exit{ContainerId: p.Container, Code: uint32(code), ExitedUnixNano: time.Now().UnixNano()}
+		p.changeLocked()
+		select {
+		case <-p.killed:
+		default:
+			close(p.killed) // It ends the program, and what watches over it.
+		}
+	}
+	p.mu.Unlock()
+	if first {
+		p.box.publish(&guestv1.Event{Event: &guestv1.Event_Exit{Exit: p.exit}})
 	}
 }
 
@@ -175,3 +180,9 @@ func Script(p *Process) int {
 	}
 	return 1
 }
+
+// End ends the process by itself with this code.
+func (p *Process) End(code int) { p.finish(code) }
+
+// SetPaused pauses or resumes the process, as somebody beside the frontend might.
+func (p *Process) SetPaused(on bool) { p.pause(on) }

@@ -14,6 +14,7 @@ import (
 	"github.com/arca-engine/arca/api-frontend/container/oci"
 	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
+	"github.com/arca-engine/arca/internal/phase"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 	vmhelperv1 "github.com/arca-engine/arca/proto/vmhelper/v1"
 )
@@ -45,6 +46,7 @@ type ending struct {
 // finish commits the exit, tells everybody, releases the sandbox and lets the restart policy act.
 func (r *run) finish(ctx context.Context) {
 	e, c, x := r.e, r.c, r.exit
+	trace := phase.Begin()
 	e.health.Stop(c.id)
 	r.mu.Lock()
 	oom := r.oom || x.OomKilled
@@ -53,11 +55,15 @@ func (r *run) finish(ctx context.Context) {
 	if err != nil {
 		return // The engine ends. The agent keeps the exit and tells it again to the next one.
 	}
+	trace.End("commit")
 	if err := r.log.EndRun(); err != nil {
 		e.log.Error("close log", "container", c.id, "error", err)
 	}
 	e.told(c, end)
+	trace.End("log")
 	r.release(ctx, r.leave)
+	trace.End("sandbox")
+	e.log.Debug("ended", "container", c.id, "milliseconds", trace, "after", time.Since(time.Unix(0, x.ExitedUnixNano)))
 	for _, name := range volumeNames(end.rec) {
 		e.volumes.Unmounted(name, c.id)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
 	"github.com/arca-engine/arca/api-frontend/volume"
+	"github.com/arca-engine/arca/internal/phase"
 )
 
 // startLimit bounds a start as a whole; the client's leaving does not end it.
@@ -65,6 +66,7 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, byPolicy bool) e
 // launch boots the sandbox, runs the process and commits that it runs.
 func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool) error {
 	rec := c.Record()
+	trace := phase.Begin()
 	var err error
 	if r.log, err = e.openLog(c); err != nil {
 		return err
@@ -73,6 +75,7 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 	if err != nil {
 		return err
 	}
+	trace.End("sandbox")
 	r.box, r.sockets = box, n.sockets
 	req, err := e.startRequest(rec, box, n)
 	if err != nil {
@@ -81,9 +84,14 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 	if err := r.log.StartRun(rec.State.Run + 1); err != nil {
 		return fmt.Errorf("begin log of container %s: %w", rec.ID, err)
 	}
+	trace.End("request")
 	resp, err := box.Agent().Start(ctx, req)
 	if err != nil {
 		return sandbox.Native(err)
+	}
+	trace.End("agent")
+	for _, p := range resp.Phases {
+		trace.Add("agent/"+p.Name, time.Duration(p.Nanoseconds))
 	}
 	r.begin()
 	rec, err = e.change(c, func(n *record.Container) error {
@@ -100,6 +108,8 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 	if err != nil {
 		return err
 	}
+	trace.End("commit")
+	e.log.Debug("started", "container", rec.ID, "milliseconds", trace)
 	for _, w := range resp.Warnings {
 		e.log.Warn("start", "container", rec.ID, "warning", w)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/arca-engine/arca/guest/rootfs"
 	"github.com/arca-engine/arca/guest/stdio"
 	"github.com/arca-engine/arca/internal/failpoint"
+	"github.com/arca-engine/arca/internal/phase"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
 
@@ -45,14 +46,23 @@ func (a *Agent) Start(ctx context.Context, req *guestv1.StartRequest) (*guestv1.
 			return nil, context.Cause(ctx)
 		}
 	}
+	trace := phase.Begin()
 	root, err := a.mount(req.Mount)
 	if err != nil {
 		return nil, err
 	}
-	return a.start(ctx, req, root)
+	trace.End("root")
+	res, err := a.start(ctx, req, root, trace)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range trace.Phases() {
+		res.Phases = append(res.Phases, &guestv1.Phase{Name: p.Name, Nanoseconds: int64(p.Took)})
+	}
+	return res, nil
 }
 
-func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *rootfs.Root) (_ *guestv1.StartResponse, err error) {
+func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *rootfs.Root, trace *phase.Trace) (_ *guestv1.StartResponse, err error) {
 	c := &container{id: root.ID, root: root, processes: map[string]*process{}, gone: make(chan struct{})}
 	spec, err := a.spec(req, root, c)
 	if err != nil {
@@ -71,10 +81,12 @@ func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *root
 	if err != nil {
 		return nil, err
 	}
+	trace.End("bundle")
 	pid, exit, err := a.runtime.Run(ctx, c.id, root.Dir, streams)
 	if err != nil {
 		return nil, errors.Join(err, streams.Abandon())
 	}
+	trace.End("runc")
 	if err := streams.Started(); err != nil {
 		return nil, errors.Join(err, a.runtime.Delete(context.WithoutCancel(ctx), c.id), streams.Abandon())
 	}
@@ -90,6 +102,7 @@ func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *root
 	a.containers[c.id] = c
 	c.stopOOM = a.watchOOM(c)
 	p := a.watchLocked(c, "", pid, exit, streams)
+	trace.End("watch")
 	return &guestv1.StartResponse{Pid: int32(pid), StartedUnixNano: p.started.UnixNano()}, nil
 }
 

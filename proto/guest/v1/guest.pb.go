@@ -174,7 +174,7 @@ func (x ChangesResponse_Change_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ChangesResponse_Change_Kind.Descriptor instead.
 func (ChangesResponse_Change_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{39, 0, 0}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{40, 0, 0}
 }
 
 type HelloRequest struct {
@@ -987,6 +987,7 @@ type StartResponse struct {
 	Pid             int32                  `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"` // as the sandbox's host sees it where it can (namespace driver), else the guest's.
 	StartedUnixNano int64                  `protobuf:"varint,2,opt,name=started_unix_nano,json=startedUnixNano,proto3" json:"started_unix_nano,omitempty"`
 	Warnings        []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Phases          []*Phase               `protobuf:"bytes,4,rep,name=phases,proto3" json:"phases,omitempty"` // what the agent spent its time on, in order.
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1042,6 +1043,65 @@ func (x *StartResponse) GetWarnings() []string {
 	return nil
 }
 
+func (x *StartResponse) GetPhases() []*Phase {
+	if x != nil {
+		return x.Phases
+	}
+	return nil
+}
+
+type Phase struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Nanoseconds   int64                  `protobuf:"varint,2,opt,name=nanoseconds,proto3" json:"nanoseconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Phase) Reset() {
+	*x = Phase{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Phase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Phase) ProtoMessage() {}
+
+func (x *Phase) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Phase.ProtoReflect.Descriptor instead.
+func (*Phase) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Phase) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Phase) GetNanoseconds() int64 {
+	if x != nil {
+		return x.Nanoseconds
+	}
+	return 0
+}
+
 type SignalRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
@@ -1054,7 +1114,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[12]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1126,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[12]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1139,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{12}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SignalRequest) GetContainerId() string {
@@ -1118,7 +1178,7 @@ type SignalResponse struct {
 
 func (x *SignalResponse) Reset() {
 	*x = SignalResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[13]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1190,7 @@ func (x *SignalResponse) String() string {
 func (*SignalResponse) ProtoMessage() {}
 
 func (x *SignalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[13]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,7 +1203,7 @@ func (x *SignalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
 func (*SignalResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{13}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{14}
 }
 
 type PauseRequest struct {
@@ -1155,7 +1215,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[14]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1227,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[14]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1240,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{14}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PauseRequest) GetContainerId() string {
@@ -1198,7 +1258,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[15]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1270,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[15]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1283,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{15}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{16}
 }
 
 type ResumeRequest struct {
@@ -1235,7 +1295,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[16]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1307,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[16]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1320,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{16}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ResumeRequest) GetContainerId() string {
@@ -1278,7 +1338,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[17]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1350,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[17]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1363,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{17}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{18}
 }
 
 type UpdateRequest struct {
@@ -1316,7 +1376,7 @@ type UpdateRequest struct {
 
 func (x *UpdateRequest) Reset() {
 	*x = UpdateRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[18]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1388,7 @@ func (x *UpdateRequest) String() string {
 func (*UpdateRequest) ProtoMessage() {}
 
 func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[18]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1401,7 @@ func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{18}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpdateRequest) GetContainerId() string {
@@ -1366,7 +1426,7 @@ type UpdateResponse struct {
 
 func (x *UpdateResponse) Reset() {
 	*x = UpdateResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[19]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1438,7 @@ func (x *UpdateResponse) String() string {
 func (*UpdateResponse) ProtoMessage() {}
 
 func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[19]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1451,7 @@ func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateResponse.ProtoReflect.Descriptor instead.
 func (*UpdateResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{19}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{20}
 }
 
 type ResizeRequest struct {
@@ -1406,7 +1466,7 @@ type ResizeRequest struct {
 
 func (x *ResizeRequest) Reset() {
 	*x = ResizeRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[20]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1478,7 @@ func (x *ResizeRequest) String() string {
 func (*ResizeRequest) ProtoMessage() {}
 
 func (x *ResizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[20]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1491,7 @@ func (x *ResizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeRequest.ProtoReflect.Descriptor instead.
 func (*ResizeRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{20}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResizeRequest) GetContainerId() string {
@@ -1470,7 +1530,7 @@ type ResizeResponse struct {
 
 func (x *ResizeResponse) Reset() {
 	*x = ResizeResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[21]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1542,7 @@ func (x *ResizeResponse) String() string {
 func (*ResizeResponse) ProtoMessage() {}
 
 func (x *ResizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[21]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1555,7 @@ func (x *ResizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeResponse.ProtoReflect.Descriptor instead.
 func (*ResizeResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{21}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{22}
 }
 
 type ProcessesRequest struct {
@@ -1508,7 +1568,7 @@ type ProcessesRequest struct {
 
 func (x *ProcessesRequest) Reset() {
 	*x = ProcessesRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[22]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +1580,7 @@ func (x *ProcessesRequest) String() string {
 func (*ProcessesRequest) ProtoMessage() {}
 
 func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[22]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +1593,7 @@ func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesRequest.ProtoReflect.Descriptor instead.
 func (*ProcessesRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{22}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ProcessesRequest) GetContainerId() string {
@@ -1560,7 +1620,7 @@ type ProcessesResponse struct {
 
 func (x *ProcessesResponse) Reset() {
 	*x = ProcessesResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[23]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1632,7 @@ func (x *ProcessesResponse) String() string {
 func (*ProcessesResponse) ProtoMessage() {}
 
 func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[23]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1645,7 @@ func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{23}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ProcessesResponse) GetTitles() []string {
@@ -1611,7 +1671,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[24]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1683,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[24]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1696,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{24}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StatsRequest) GetContainerId() string {
@@ -1658,7 +1718,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[25]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1670,7 +1730,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[25]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1683,7 +1743,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{25}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StatsResponse) GetReadUnixNano() int64 {
@@ -1732,7 +1792,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[26]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +1804,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[26]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +1817,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{26}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExecRequest) GetContainerId() string {
@@ -1839,7 +1899,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[27]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +1911,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[27]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +1924,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{27}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExecResponse) GetPid() int32 {
@@ -1882,7 +1942,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[28]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +1954,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[28]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +1967,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{28}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{29}
 }
 
 type Event struct {
@@ -1925,7 +1985,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[29]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +1997,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[29]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2010,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{29}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Event) GetEvent() isEvent_Event {
@@ -2032,7 +2092,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[30]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2104,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[30]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2117,7 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{30}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{31}
 }
 
 type Exit struct {
@@ -2073,7 +2133,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[31]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2145,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[31]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2158,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{31}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Exit) GetContainerId() string {
@@ -2145,7 +2205,7 @@ type OutOfMemory struct {
 
 func (x *OutOfMemory) Reset() {
 	*x = OutOfMemory{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[32]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2217,7 @@ func (x *OutOfMemory) String() string {
 func (*OutOfMemory) ProtoMessage() {}
 
 func (x *OutOfMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[32]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2230,7 @@ func (x *OutOfMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutOfMemory.ProtoReflect.Descriptor instead.
 func (*OutOfMemory) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{32}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OutOfMemory) GetContainerId() string {
@@ -2193,7 +2253,7 @@ type SocketConnection struct {
 
 func (x *SocketConnection) Reset() {
 	*x = SocketConnection{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[33]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2265,7 @@ func (x *SocketConnection) String() string {
 func (*SocketConnection) ProtoMessage() {}
 
 func (x *SocketConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[33]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2278,7 @@ func (x *SocketConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketConnection.ProtoReflect.Descriptor instead.
 func (*SocketConnection) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{33}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SocketConnection) GetContainerId() string {
@@ -2252,7 +2312,7 @@ type AcknowledgeRequest struct {
 
 func (x *AcknowledgeRequest) Reset() {
 	*x = AcknowledgeRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[34]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2264,7 +2324,7 @@ func (x *AcknowledgeRequest) String() string {
 func (*AcknowledgeRequest) ProtoMessage() {}
 
 func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[34]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2277,7 +2337,7 @@ func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{34}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AcknowledgeRequest) GetContainerId() string {
@@ -2302,7 +2362,7 @@ type AcknowledgeResponse struct {
 
 func (x *AcknowledgeResponse) Reset() {
 	*x = AcknowledgeResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[35]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2374,7 @@ func (x *AcknowledgeResponse) String() string {
 func (*AcknowledgeResponse) ProtoMessage() {}
 
 func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[35]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2387,7 @@ func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{35}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{36}
 }
 
 type StatPathRequest struct {
@@ -2340,7 +2400,7 @@ type StatPathRequest struct {
 
 func (x *StatPathRequest) Reset() {
 	*x = StatPathRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[36]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2412,7 @@ func (x *StatPathRequest) String() string {
 func (*StatPathRequest) ProtoMessage() {}
 
 func (x *StatPathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[36]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2425,7 @@ func (x *StatPathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatPathRequest.ProtoReflect.Descriptor instead.
 func (*StatPathRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{36}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StatPathRequest) GetContainerId() string {
@@ -2395,7 +2455,7 @@ type StatPathResponse struct {
 
 func (x *StatPathResponse) Reset() {
 	*x = StatPathResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[37]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2407,7 +2467,7 @@ func (x *StatPathResponse) String() string {
 func (*StatPathResponse) ProtoMessage() {}
 
 func (x *StatPathResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[37]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2420,7 +2480,7 @@ func (x *StatPathResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatPathResponse.ProtoReflect.Descriptor instead.
 func (*StatPathResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{37}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StatPathResponse) GetName() string {
@@ -2467,7 +2527,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[38]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2539,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[38]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2552,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{38}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ChangesRequest) GetContainerId() string {
@@ -2511,7 +2571,7 @@ type ChangesResponse struct {
 
 func (x *ChangesResponse) Reset() {
 	*x = ChangesResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[39]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2583,7 @@ func (x *ChangesResponse) String() string {
 func (*ChangesResponse) ProtoMessage() {}
 
 func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[39]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2596,7 @@ func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesResponse.ProtoReflect.Descriptor instead.
 func (*ChangesResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{39}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ChangesResponse) GetChanges() []*ChangesResponse_Change {
@@ -2555,7 +2615,7 @@ type StreamResultRequest struct {
 
 func (x *StreamResultRequest) Reset() {
 	*x = StreamResultRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[40]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +2627,7 @@ func (x *StreamResultRequest) String() string {
 func (*StreamResultRequest) ProtoMessage() {}
 
 func (x *StreamResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[40]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2640,7 @@ func (x *StreamResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamResultRequest.ProtoReflect.Descriptor instead.
 func (*StreamResultRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{40}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StreamResultRequest) GetToken() []byte {
@@ -2598,7 +2658,7 @@ type StreamResultResponse struct {
 
 func (x *StreamResultResponse) Reset() {
 	*x = StreamResultResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[41]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +2670,7 @@ func (x *StreamResultResponse) String() string {
 func (*StreamResultResponse) ProtoMessage() {}
 
 func (x *StreamResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[41]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +2683,7 @@ func (x *StreamResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamResultResponse.ProtoReflect.Descriptor instead.
 func (*StreamResultResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{41}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{42}
 }
 
 type ShutdownRequest struct {
@@ -2634,7 +2694,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[42]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2646,7 +2706,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[42]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2659,7 +2719,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{42}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{43}
 }
 
 type ShutdownResponse struct {
@@ -2670,7 +2730,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[43]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +2742,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[43]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +2755,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{43}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{44}
 }
 
 // StreamRequest begins every connection to PortStream (framed by internal/guestwire). The agent answers with one
@@ -2717,7 +2777,7 @@ type StreamRequest struct {
 
 func (x *StreamRequest) Reset() {
 	*x = StreamRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[44]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2729,7 +2789,7 @@ func (x *StreamRequest) String() string {
 func (*StreamRequest) ProtoMessage() {}
 
 func (x *StreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[44]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2742,7 +2802,7 @@ func (x *StreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRequest.ProtoReflect.Descriptor instead.
 func (*StreamRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{44}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StreamRequest) GetToken() []byte {
@@ -2850,7 +2910,7 @@ type StreamReply struct {
 
 func (x *StreamReply) Reset() {
 	*x = StreamReply{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[45]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +2922,7 @@ func (x *StreamReply) String() string {
 func (*StreamReply) ProtoMessage() {}
 
 func (x *StreamReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[45]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +2935,7 @@ func (x *StreamReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamReply.ProtoReflect.Descriptor instead.
 func (*StreamReply) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{45}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StreamReply) GetCode() uint32 {
@@ -2913,7 +2973,7 @@ type OutputStream struct {
 
 func (x *OutputStream) Reset() {
 	*x = OutputStream{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[46]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2925,7 +2985,7 @@ func (x *OutputStream) String() string {
 func (*OutputStream) ProtoMessage() {}
 
 func (x *OutputStream) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[46]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2938,7 +2998,7 @@ func (x *OutputStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutputStream.ProtoReflect.Descriptor instead.
 func (*OutputStream) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{46}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *OutputStream) GetContainerId() string {
@@ -2984,7 +3044,7 @@ type StdinStream struct {
 
 func (x *StdinStream) Reset() {
 	*x = StdinStream{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[47]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2996,7 +3056,7 @@ func (x *StdinStream) String() string {
 func (*StdinStream) ProtoMessage() {}
 
 func (x *StdinStream) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[47]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3009,7 +3069,7 @@ func (x *StdinStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StdinStream.ProtoReflect.Descriptor instead.
 func (*StdinStream) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{47}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StdinStream) GetContainerId() string {
@@ -3044,7 +3104,7 @@ type ArchiveGetStream struct {
 
 func (x *ArchiveGetStream) Reset() {
 	*x = ArchiveGetStream{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[48]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3116,7 @@ func (x *ArchiveGetStream) String() string {
 func (*ArchiveGetStream) ProtoMessage() {}
 
 func (x *ArchiveGetStream) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[48]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3129,7 @@ func (x *ArchiveGetStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArchiveGetStream.ProtoReflect.Descriptor instead.
 func (*ArchiveGetStream) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{48}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ArchiveGetStream) GetContainerId() string {
@@ -3101,7 +3161,7 @@ type ArchivePutStream struct {
 
 func (x *ArchivePutStream) Reset() {
 	*x = ArchivePutStream{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[49]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3113,7 +3173,7 @@ func (x *ArchivePutStream) String() string {
 func (*ArchivePutStream) ProtoMessage() {}
 
 func (x *ArchivePutStream) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[49]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3126,7 +3186,7 @@ func (x *ArchivePutStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArchivePutStream.ProtoReflect.Descriptor instead.
 func (*ArchivePutStream) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{49}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ArchivePutStream) GetContainerId() string {
@@ -3181,7 +3241,7 @@ type SocketStream struct {
 
 func (x *SocketStream) Reset() {
 	*x = SocketStream{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[50]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3253,7 @@ func (x *SocketStream) String() string {
 func (*SocketStream) ProtoMessage() {}
 
 func (x *SocketStream) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[50]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3266,7 @@ func (x *SocketStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketStream.ProtoReflect.Descriptor instead.
 func (*SocketStream) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{50}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SocketStream) GetContainerId() string {
@@ -3225,7 +3285,7 @@ type ProcessesResponse_Row struct {
 
 func (x *ProcessesResponse_Row) Reset() {
 	*x = ProcessesResponse_Row{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[51]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3237,7 +3297,7 @@ func (x *ProcessesResponse_Row) String() string {
 func (*ProcessesResponse_Row) ProtoMessage() {}
 
 func (x *ProcessesResponse_Row) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[51]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3250,7 +3310,7 @@ func (x *ProcessesResponse_Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse_Row.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse_Row) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{23, 0}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{24, 0}
 }
 
 func (x *ProcessesResponse_Row) GetFields() []string {
@@ -3270,7 +3330,7 @@ type ChangesResponse_Change struct {
 
 func (x *ChangesResponse_Change) Reset() {
 	*x = ChangesResponse_Change{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[52]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3282,7 +3342,7 @@ func (x *ChangesResponse_Change) String() string {
 func (*ChangesResponse_Change) ProtoMessage() {}
 
 func (x *ChangesResponse_Change) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[52]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3295,7 +3355,7 @@ func (x *ChangesResponse_Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesResponse_Change.ProtoReflect.Descriptor instead.
 func (*ChangesResponse_Change) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{39, 0}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{40, 0}
 }
 
 func (x *ChangesResponse_Change) GetKind() ChangesResponse_Change_Kind {
@@ -3393,11 +3453,15 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\x04Kind\x12\v\n" +
 	"\aPRIVATE\x10\x00\x12\r\n" +
 	"\tCONTAINER\x10\x01\x12\v\n" +
-	"\aSANDBOX\x10\x02\"i\n" +
+	"\aSANDBOX\x10\x02\"\x97\x01\n" +
 	"\rStartResponse\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12*\n" +
 	"\x11started_unix_nano\x18\x02 \x01(\x03R\x0fstartedUnixNano\x12\x1a\n" +
-	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"u\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12,\n" +
+	"\x06phases\x18\x04 \x03(\v2\x14.arca.guest.v1.PhaseR\x06phases\"=\n" +
+	"\x05Phase\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vnanoseconds\x18\x02 \x01(\x03R\vnanoseconds\"u\n" +
 	"\rSignalRequest\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x17\n" +
 	"\aexec_id\x18\x02 \x01(\tR\x06execId\x12\x16\n" +
@@ -3571,7 +3635,7 @@ func file_proto_guest_v1_guest_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_guest_v1_guest_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_proto_guest_v1_guest_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_proto_guest_v1_guest_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_proto_guest_v1_guest_proto_goTypes = []any{
 	(Mount_Kind)(0),                  // 0: arca.guest.v1.Mount.Kind
 	(NamespaceMode_Kind)(0),          // 1: arca.guest.v1.NamespaceMode.Kind
@@ -3588,47 +3652,48 @@ var file_proto_guest_v1_guest_proto_goTypes = []any{
 	(*StartRequest)(nil),             // 12: arca.guest.v1.StartRequest
 	(*NamespaceMode)(nil),            // 13: arca.guest.v1.NamespaceMode
 	(*StartResponse)(nil),            // 14: arca.guest.v1.StartResponse
-	(*SignalRequest)(nil),            // 15: arca.guest.v1.SignalRequest
-	(*SignalResponse)(nil),           // 16: arca.guest.v1.SignalResponse
-	(*PauseRequest)(nil),             // 17: arca.guest.v1.PauseRequest
-	(*PauseResponse)(nil),            // 18: arca.guest.v1.PauseResponse
-	(*ResumeRequest)(nil),            // 19: arca.guest.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 20: arca.guest.v1.ResumeResponse
-	(*UpdateRequest)(nil),            // 21: arca.guest.v1.UpdateRequest
-	(*UpdateResponse)(nil),           // 22: arca.guest.v1.UpdateResponse
-	(*ResizeRequest)(nil),            // 23: arca.guest.v1.ResizeRequest
-	(*ResizeResponse)(nil),           // 24: arca.guest.v1.ResizeResponse
-	(*ProcessesRequest)(nil),         // 25: arca.guest.v1.ProcessesRequest
-	(*ProcessesResponse)(nil),        // 26: arca.guest.v1.ProcessesResponse
-	(*StatsRequest)(nil),             // 27: arca.guest.v1.StatsRequest
-	(*StatsResponse)(nil),            // 28: arca.guest.v1.StatsResponse
-	(*ExecRequest)(nil),              // 29: arca.guest.v1.ExecRequest
-	(*ExecResponse)(nil),             // 30: arca.guest.v1.ExecResponse
-	(*EventsRequest)(nil),            // 31: arca.guest.v1.EventsRequest
-	(*Event)(nil),                    // 32: arca.guest.v1.Event
-	(*Synced)(nil),                   // 33: arca.guest.v1.Synced
-	(*Exit)(nil),                     // 34: arca.guest.v1.Exit
-	(*OutOfMemory)(nil),              // 35: arca.guest.v1.OutOfMemory
-	(*SocketConnection)(nil),         // 36: arca.guest.v1.SocketConnection
-	(*AcknowledgeRequest)(nil),       // 37: arca.guest.v1.AcknowledgeRequest
-	(*AcknowledgeResponse)(nil),      // 38: arca.guest.v1.AcknowledgeResponse
-	(*StatPathRequest)(nil),          // 39: arca.guest.v1.StatPathRequest
-	(*StatPathResponse)(nil),         // 40: arca.guest.v1.StatPathResponse
-	(*ChangesRequest)(nil),           // 41: arca.guest.v1.ChangesRequest
-	(*ChangesResponse)(nil),          // 42: arca.guest.v1.ChangesResponse
-	(*StreamResultRequest)(nil),      // 43: arca.guest.v1.StreamResultRequest
-	(*StreamResultResponse)(nil),     // 44: arca.guest.v1.StreamResultResponse
-	(*ShutdownRequest)(nil),          // 45: arca.guest.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),         // 46: arca.guest.v1.ShutdownResponse
-	(*StreamRequest)(nil),            // 47: arca.guest.v1.StreamRequest
-	(*StreamReply)(nil),              // 48: arca.guest.v1.StreamReply
-	(*OutputStream)(nil),             // 49: arca.guest.v1.OutputStream
-	(*StdinStream)(nil),              // 50: arca.guest.v1.StdinStream
-	(*ArchiveGetStream)(nil),         // 51: arca.guest.v1.ArchiveGetStream
-	(*ArchivePutStream)(nil),         // 52: arca.guest.v1.ArchivePutStream
-	(*SocketStream)(nil),             // 53: arca.guest.v1.SocketStream
-	(*ProcessesResponse_Row)(nil),    // 54: arca.guest.v1.ProcessesResponse.Row
-	(*ChangesResponse_Change)(nil),   // 55: arca.guest.v1.ChangesResponse.Change
+	(*Phase)(nil),                    // 15: arca.guest.v1.Phase
+	(*SignalRequest)(nil),            // 16: arca.guest.v1.SignalRequest
+	(*SignalResponse)(nil),           // 17: arca.guest.v1.SignalResponse
+	(*PauseRequest)(nil),             // 18: arca.guest.v1.PauseRequest
+	(*PauseResponse)(nil),            // 19: arca.guest.v1.PauseResponse
+	(*ResumeRequest)(nil),            // 20: arca.guest.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 21: arca.guest.v1.ResumeResponse
+	(*UpdateRequest)(nil),            // 22: arca.guest.v1.UpdateRequest
+	(*UpdateResponse)(nil),           // 23: arca.guest.v1.UpdateResponse
+	(*ResizeRequest)(nil),            // 24: arca.guest.v1.ResizeRequest
+	(*ResizeResponse)(nil),           // 25: arca.guest.v1.ResizeResponse
+	(*ProcessesRequest)(nil),         // 26: arca.guest.v1.ProcessesRequest
+	(*ProcessesResponse)(nil),        // 27: arca.guest.v1.ProcessesResponse
+	(*StatsRequest)(nil),             // 28: arca.guest.v1.StatsRequest
+	(*StatsResponse)(nil),            // 29: arca.guest.v1.StatsResponse
+	(*ExecRequest)(nil),              // 30: arca.guest.v1.ExecRequest
+	(*ExecResponse)(nil),             // 31: arca.guest.v1.ExecResponse
+	(*EventsRequest)(nil),            // 32: arca.guest.v1.EventsRequest
+	(*Event)(nil),                    // 33: arca.guest.v1.Event
+	(*Synced)(nil),                   // 34: arca.guest.v1.Synced
+	(*Exit)(nil),                     // 35: arca.guest.v1.Exit
+	(*OutOfMemory)(nil),              // 36: arca.guest.v1.OutOfMemory
+	(*SocketConnection)(nil),         // 37: arca.guest.v1.SocketConnection
+	(*AcknowledgeRequest)(nil),       // 38: arca.guest.v1.AcknowledgeRequest
+	(*AcknowledgeResponse)(nil),      // 39: arca.guest.v1.AcknowledgeResponse
+	(*StatPathRequest)(nil),          // 40: arca.guest.v1.StatPathRequest
+	(*StatPathResponse)(nil),         // 41: arca.guest.v1.StatPathResponse
+	(*ChangesRequest)(nil),           // 42: arca.guest.v1.ChangesRequest
+	(*ChangesResponse)(nil),          // 43: arca.guest.v1.ChangesResponse
+	(*StreamResultRequest)(nil),      // 44: arca.guest.v1.StreamResultRequest
+	(*StreamResultResponse)(nil),     // 45: arca.guest.v1.StreamResultResponse
+	(*ShutdownRequest)(nil),          // 46: arca.guest.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),         // 47: arca.guest.v1.ShutdownResponse
+	(*StreamRequest)(nil),            // 48: arca.guest.v1.StreamRequest
+	(*StreamReply)(nil),              // 49: arca.guest.v1.StreamReply
+	(*OutputStream)(nil),             // 50: arca.guest.v1.OutputStream
+	(*StdinStream)(nil),              // 51: arca.guest.v1.StdinStream
+	(*ArchiveGetStream)(nil),         // 52: arca.guest.v1.ArchiveGetStream
+	(*ArchivePutStream)(nil),         // 53: arca.guest.v1.ArchivePutStream
+	(*SocketStream)(nil),             // 54: arca.guest.v1.SocketStream
+	(*ProcessesResponse_Row)(nil),    // 55: arca.guest.v1.ProcessesResponse.Row
+	(*ChangesResponse_Change)(nil),   // 56: arca.guest.v1.ChangesResponse.Change
 }
 var file_proto_guest_v1_guest_proto_depIdxs = []int32{
 	5,  // 0: arca.guest.v1.HelloResponse.processes:type_name -> arca.guest.v1.ProcessState
@@ -3642,60 +3707,61 @@ var file_proto_guest_v1_guest_proto_depIdxs = []int32{
 	13, // 8: arca.guest.v1.StartRequest.uts:type_name -> arca.guest.v1.NamespaceMode
 	13, // 9: arca.guest.v1.StartRequest.cgroup:type_name -> arca.guest.v1.NamespaceMode
 	1,  // 10: arca.guest.v1.NamespaceMode.kind:type_name -> arca.guest.v1.NamespaceMode.Kind
-	54, // 11: arca.guest.v1.ProcessesResponse.rows:type_name -> arca.guest.v1.ProcessesResponse.Row
-	34, // 12: arca.guest.v1.Event.exit:type_name -> arca.guest.v1.Exit
-	35, // 13: arca.guest.v1.Event.out_of_memory:type_name -> arca.guest.v1.OutOfMemory
-	36, // 14: arca.guest.v1.Event.socket_connection:type_name -> arca.guest.v1.SocketConnection
-	33, // 15: arca.guest.v1.Event.synced:type_name -> arca.guest.v1.Synced
-	55, // 16: arca.guest.v1.ChangesResponse.changes:type_name -> arca.guest.v1.ChangesResponse.Change
-	49, // 17: arca.guest.v1.StreamRequest.output:type_name -> arca.guest.v1.OutputStream
-	50, // 18: arca.guest.v1.StreamRequest.stdin:type_name -> arca.guest.v1.StdinStream
-	51, // 19: arca.guest.v1.StreamRequest.archive_get:type_name -> arca.guest.v1.ArchiveGetStream
-	52, // 20: arca.guest.v1.StreamRequest.archive_put:type_name -> arca.guest.v1.ArchivePutStream
-	53, // 21: arca.guest.v1.StreamRequest.socket:type_name -> arca.guest.v1.SocketStream
-	40, // 22: arca.guest.v1.StreamReply.stat:type_name -> arca.guest.v1.StatPathResponse
-	2,  // 23: arca.guest.v1.ChangesResponse.Change.kind:type_name -> arca.guest.v1.ChangesResponse.Change.Kind
-	3,  // 24: arca.guest.v1.Agent.Hello:input_type -> arca.guest.v1.HelloRequest
-	6,  // 25: arca.guest.v1.Agent.Mount:input_type -> arca.guest.v1.MountRequest
-	10, // 26: arca.guest.v1.Agent.Unmount:input_type -> arca.guest.v1.UnmountRequest
-	12, // 27: arca.guest.v1.Agent.Start:input_type -> arca.guest.v1.StartRequest
-	15, // 28: arca.guest.v1.Agent.Signal:input_type -> arca.guest.v1.SignalRequest
-	17, // 29: arca.guest.v1.Agent.Pause:input_type -> arca.guest.v1.PauseRequest
-	19, // 30: arca.guest.v1.Agent.Resume:input_type -> arca.guest.v1.ResumeRequest
-	21, // 31: arca.guest.v1.Agent.Update:input_type -> arca.guest.v1.UpdateRequest
-	23, // 32: arca.guest.v1.Agent.Resize:input_type -> arca.guest.v1.ResizeRequest
-	25, // 33: arca.guest.v1.Agent.Processes:input_type -> arca.guest.v1.ProcessesRequest
-	27, // 34: arca.guest.v1.Agent.Stats:input_type -> arca.guest.v1.StatsRequest
-	29, // 35: arca.guest.v1.Agent.Exec:input_type -> arca.guest.v1.ExecRequest
-	31, // 36: arca.guest.v1.Agent.Events:input_type -> arca.guest.v1.EventsRequest
-	37, // 37: arca.guest.v1.Agent.Acknowledge:input_type -> arca.guest.v1.AcknowledgeRequest
-	39, // 38: arca.guest.v1.Agent.StatPath:input_type -> arca.guest.v1.StatPathRequest
-	41, // 39: arca.guest.v1.Agent.Changes:input_type -> arca.guest.v1.ChangesRequest
-	43, // 40: arca.guest.v1.Agent.StreamResult:input_type -> arca.guest.v1.StreamResultRequest
-	45, // 41: arca.guest.v1.Agent.Shutdown:input_type -> arca.guest.v1.ShutdownRequest
-	4,  // 42: arca.guest.v1.Agent.Hello:output_type -> arca.guest.v1.HelloResponse
-	9,  // 43: arca.guest.v1.Agent.Mount:output_type -> arca.guest.v1.MountResponse
-	11, // 44: arca.guest.v1.Agent.Unmount:output_type -> arca.guest.v1.UnmountResponse
-	14, // 45: arca.guest.v1.Agent.Start:output_type -> arca.guest.v1.StartResponse
-	16, // 46: arca.guest.v1.Agent.Signal:output_type -> arca.guest.v1.SignalResponse
-	18, // 47: arca.guest.v1.Agent.Pause:output_type -> arca.guest.v1.PauseResponse
-	20, // 48: arca.guest.v1.Agent.Resume:output_type -> arca.guest.v1.ResumeResponse
-	22, // 49: arca.guest.v1.Agent.Update:output_type -> arca.guest.v1.UpdateResponse
-	24, // 50: arca.guest.v1.Agent.Resize:output_type -> arca.guest.v1.ResizeResponse
-	26, // 51: arca.guest.v1.Agent.Processes:output_type -> arca.guest.v1.ProcessesResponse
-	28, // 52: arca.guest.v1.Agent.Stats:output_type -> arca.guest.v1.StatsResponse
-	30, // 53: arca.guest.v1.Agent.Exec:output_type -> arca.guest.v1.ExecResponse
-	32, // 54: arca.guest.v1.Agent.Events:output_type -> arca.guest.v1.Event
-	38, // 55: arca.guest.v1.Agent.Acknowledge:output_type -> arca.guest.v1.AcknowledgeResponse
-	40, // 56: arca.guest.v1.Agent.StatPath:output_type -> arca.guest.v1.StatPathResponse
-	42, // 57: arca.guest.v1.Agent.Changes:output_type -> arca.guest.v1.ChangesResponse
-	44, // 58: arca.guest.v1.Agent.StreamResult:output_type -> arca.guest.v1.StreamResultResponse
-	46, // 59: arca.guest.v1.Agent.Shutdown:output_type -> arca.guest.v1.ShutdownResponse
-	42, // [42:60] is the sub-list for method output_type
-	24, // [24:42] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	15, // 11: arca.guest.v1.StartResponse.phases:type_name -> arca.guest.v1.Phase
+	55, // 12: arca.guest.v1.ProcessesResponse.rows:type_name -> arca.guest.v1.ProcessesResponse.Row
+	35, // 13: arca.guest.v1.Event.exit:type_name -> arca.guest.v1.Exit
+	36, // 14: arca.guest.v1.Event.out_of_memory:type_name -> arca.guest.v1.OutOfMemory
+	37, // 15: arca.guest.v1.Event.socket_connection:type_name -> arca.guest.v1.SocketConnection
+	34, // 16: arca.guest.v1.Event.synced:type_name -> arca.guest.v1.Synced
+	56, // 17: arca.guest.v1.ChangesResponse.changes:type_name -> arca.guest.v1.ChangesResponse.Change
+	50, // 18: arca.guest.v1.StreamRequest.output:type_name -> arca.guest.v1.OutputStream
+	51, // 19: arca.guest.v1.StreamRequest.stdin:type_name -> arca.guest.v1.StdinStream
+	52, // 20: arca.guest.v1.StreamRequest.archive_get:type_name -> arca.guest.v1.ArchiveGetStream
+	53, // 21: arca.guest.v1.StreamRequest.archive_put:type_name -> arca.guest.v1.ArchivePutStream
+	54, // 22: arca.guest.v1.StreamRequest.socket:type_name -> arca.guest.v1.SocketStream
+	41, // 23: arca.guest.v1.StreamReply.stat:type_name -> arca.guest.v1.StatPathResponse
+	2,  // 24: arca.guest.v1.ChangesResponse.Change.kind:type_name -> arca.guest.v1.ChangesResponse.Change.Kind
+	3,  // 25: arca.guest.v1.Agent.Hello:input_type -> arca.guest.v1.HelloRequest
+	6,  // 26: arca.guest.v1.Agent.Mount:input_type -> arca.guest.v1.MountRequest
+	10, // 27: arca.guest.v1.Agent.Unmount:input_type -> arca.guest.v1.UnmountRequest
+	12, // 28: arca.guest.v1.Agent.Start:input_type -> arca.guest.v1.StartRequest
+	16, // 29: arca.guest.v1.Agent.Signal:input_type -> arca.guest.v1.SignalRequest
+	18, // 30: arca.guest.v1.Agent.Pause:input_type -> arca.guest.v1.PauseRequest
+	20, // 31: arca.guest.v1.Agent.Resume:input_type -> arca.guest.v1.ResumeRequest
+	22, // 32: arca.guest.v1.Agent.Update:input_type -> arca.guest.v1.UpdateRequest
+	24, // 33: arca.guest.v1.Agent.Resize:input_type -> arca.guest.v1.ResizeRequest
+	26, // 34: arca.guest.v1.Agent.Processes:input_type -> arca.guest.v1.ProcessesRequest
+	28, // 35: arca.guest.v1.Agent.Stats:input_type -> arca.guest.v1.StatsRequest
+	30, // 36: arca.guest.v1.Agent.Exec:input_type -> arca.guest.v1.ExecRequest
+	32, // 37: arca.guest.v1.Agent.Events:input_type -> arca.guest.v1.EventsRequest
+	38, // 38: arca.guest.v1.Agent.Acknowledge:input_type -> arca.guest.v1.AcknowledgeRequest
+	40, // 39: arca.guest.v1.Agent.StatPath:input_type -> arca.guest.v1.StatPathRequest
+	42, // 40: arca.guest.v1.Agent.Changes:input_type -> arca.guest.v1.ChangesRequest
+	44, // 41: arca.guest.v1.Agent.StreamResult:input_type -> arca.guest.v1.StreamResultRequest
+	46, // 42: arca.guest.v1.Agent.Shutdown:input_type -> arca.guest.v1.ShutdownRequest
+	4,  // 43: arca.guest.v1.Agent.Hello:output_type -> arca.guest.v1.HelloResponse
+	9,  // 44: arca.guest.v1.Agent.Mount:output_type -> arca.guest.v1.MountResponse
+	11, // 45: arca.guest.v1.Agent.Unmount:output_type -> arca.guest.v1.UnmountResponse
+	14, // 46: arca.guest.v1.Agent.Start:output_type -> arca.guest.v1.StartResponse
+	17, // 47: arca.guest.v1.Agent.Signal:output_type -> arca.guest.v1.SignalResponse
+	19, // 48: arca.guest.v1.Agent.Pause:output_type -> arca.guest.v1.PauseResponse
+	21, // 49: arca.guest.v1.Agent.Resume:output_type -> arca.guest.v1.ResumeResponse
+	23, // 50: arca.guest.v1.Agent.Update:output_type -> arca.guest.v1.UpdateResponse
+	25, // 51: arca.guest.v1.Agent.Resize:output_type -> arca.guest.v1.ResizeResponse
+	27, // 52: arca.guest.v1.Agent.Processes:output_type -> arca.guest.v1.ProcessesResponse
+	29, // 53: arca.guest.v1.Agent.Stats:output_type -> arca.guest.v1.StatsResponse
+	31, // 54: arca.guest.v1.Agent.Exec:output_type -> arca.guest.v1.ExecResponse
+	33, // 55: arca.guest.v1.Agent.Events:output_type -> arca.guest.v1.Event
+	39, // 56: arca.guest.v1.Agent.Acknowledge:output_type -> arca.guest.v1.AcknowledgeResponse
+	41, // 57: arca.guest.v1.Agent.StatPath:output_type -> arca.guest.v1.StatPathResponse
+	43, // 58: arca.guest.v1.Agent.Changes:output_type -> arca.guest.v1.ChangesResponse
+	45, // 59: arca.guest.v1.Agent.StreamResult:output_type -> arca.guest.v1.StreamResultResponse
+	47, // 60: arca.guest.v1.Agent.Shutdown:output_type -> arca.guest.v1.ShutdownResponse
+	43, // [43:61] is the sub-list for method output_type
+	25, // [25:43] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_proto_guest_v1_guest_proto_init() }
@@ -3703,13 +3769,13 @@ func file_proto_guest_v1_guest_proto_init() {
 	if File_proto_guest_v1_guest_proto != nil {
 		return
 	}
-	file_proto_guest_v1_guest_proto_msgTypes[29].OneofWrappers = []any{
+	file_proto_guest_v1_guest_proto_msgTypes[30].OneofWrappers = []any{
 		(*Event_Exit)(nil),
 		(*Event_OutOfMemory)(nil),
 		(*Event_SocketConnection)(nil),
 		(*Event_Synced)(nil),
 	}
-	file_proto_guest_v1_guest_proto_msgTypes[44].OneofWrappers = []any{
+	file_proto_guest_v1_guest_proto_msgTypes[45].OneofWrappers = []any{
 		(*StreamRequest_Output)(nil),
 		(*StreamRequest_Stdin)(nil),
 		(*StreamRequest_ArchiveGet)(nil),
@@ -3722,7 +3788,7 @@ func file_proto_guest_v1_guest_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_guest_v1_guest_proto_rawDesc), len(file_proto_guest_v1_guest_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   53,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

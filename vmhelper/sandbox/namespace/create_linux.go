@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/arca-engine/arca/internal/bootwire"
+	"github.com/arca-engine/arca/internal/phase"
 	"github.com/arca-engine/arca/vmhelper/sandbox"
 	"github.com/arca-engine/arca/vmhelper/sandbox/namespace/privileged"
 )
@@ -42,6 +43,7 @@ func (d *Driver) create(ctx context.Context, spec sandbox.Spec) (*box, error) {
 	for _, l := range spec.Links {
 		req.Links = append(req.Links, privileged.Link{Name: l.Name, MAC: l.MAC, MTU: l.MTU})
 	}
+	trace := phase.Begin()
 	var desc privileged.Description
 	err := d.call(ctx, privileged.OpStart, req, &desc)
 	if errdefs.IsAlreadyExists(err) {
@@ -53,9 +55,10 @@ func (d *Driver) create(ctx context.Context, spec sandbox.Spec) (*box, error) {
 	if err != nil {
 		return nil, err
 	}
+	trace.End("keeper")
 	b, err := d.take(ctx, &desc)
 	if err == nil {
-		err = b.awaitBoot(ctx)
+		err = b.awaitBoot(ctx, trace)
 	} else if reason, ok := d.ended(desc.BootID); ok {
 		return nil, fmt.Errorf("the sandbox ended: %s: %w", reason, errdefs.ErrUnavailable)
 	}
@@ -68,6 +71,7 @@ func (d *Driver) create(ctx context.Context, spec sandbox.Spec) (*box, error) {
 		}
 		return nil, err
 	}
+	d.log.Debug("booted", "sandbox", spec.ID, "milliseconds", trace)
 	return b, nil
 }
 
@@ -80,16 +84,18 @@ func (d *Driver) ended(bootID string) (string, bool) {
 	return reason, ok
 }
 
-func (b *box) awaitBoot(ctx context.Context) error {
+func (b *box) awaitBoot(ctx context.Context, trace *phase.Trace) error {
 	if b.booted == nil {
 		return fmt.Errorf("the agent has no boot socket: %w", errdefs.ErrInternal)
 	}
 	if err := b.answer(ctx, b.booted, bootLimit); err != nil {
 		return err
 	}
+	trace.End("agent")
 	if err := b.d.call(ctx, privileged.OpReady, b.ref(), nil); err != nil {
 		return err
 	}
+	trace.End("record")
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ready = true

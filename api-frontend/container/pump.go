@@ -65,7 +65,7 @@ func (r *run) pumpOnce(ctx context.Context) error {
 		}
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	// What a dead agent has sent is still in the socket's queue: read it to its end, but not for ever.
 	stop := r.box.AfterDone(func() { _ = conn.SetReadDeadline(time.Now().Add(drainLimit)) })
 	defer stop()

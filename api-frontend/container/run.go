@@ -30,7 +30,7 @@ type run struct {
 	exit *guestv1.Exit // the first report counts.
 	oom  bool
 
-	stopPump context.CancelFunc // set by begin.
+	stopPump context.CancelCauseFunc // set by begin.
 
 	ended   chan struct{} // closed when exit is set.
 	begun   chan struct{} // closed when the start was committed, or the run was adopted.
@@ -123,16 +123,16 @@ func (r *run) begin() {
 	r.c.mu.Lock()
 	r.c.run = r
 	r.c.mu.Unlock()
-	ctx, cancel := context.WithCancel(r.e.ctx)
+	ctx, cancel := context.WithCancelCause(r.e.ctx)
 	r.stopPump = cancel
 	pumping := r.e.goRun(func(context.Context) {
 		defer close(r.quiet)
-		defer cancel()
+		defer cancel(nil)
 		r.pump(ctx)
 	})
 	if !pumping {
 		close(r.quiet)
-		cancel()
+		cancel(nil)
 	}
 	r.e.goRun(r.supervise)
 }

@@ -136,7 +136,7 @@ func (e *Engine) startFailed(ctx context.Context, c *Container, r *run, cause er
 		r.release(ctx, r.abandon)
 	}
 	if r.stopPump != nil {
-		r.stopPump()
+		r.stopPump(nil)
 		<-r.quiet // Its output must not come into the next run.
 	}
 	if r.log != nil {

@@ -96,7 +96,7 @@ type world struct {
 	client    *sandbox.Client
 	sandboxes *sandbox.Manager
 	engine    *Engine
-	cancel    context.CancelFunc
+	cancel    context.CancelCauseFunc
 	ran       chan error
 }
 
@@ -146,7 +146,7 @@ func (w *world) start() {
 	}
 	w.engine.UseHealth(fakeHealth{})
 	w.engine.UseExecs(fakeExecs{})
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	w.cancel, w.ran = cancel, make(chan error, 1)
 	go func() { w.ran <- w.engine.Run(ctx) }()
 }
@@ -157,7 +157,7 @@ func (w *world) stop() {
 	if w.cancel == nil {
 		return
 	}
-	w.cancel()
+	w.cancel(nil)
 	w.cancel = nil
 	check(w.t, <-w.ran)
 	check(w.t, w.client.Close())

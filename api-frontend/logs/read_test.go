@@ -202,12 +202,12 @@ func TestFollowAcrossRotation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := open(t, config(t, k[0], k[1:]...))
 			if l.set.maxSize > 0 {
-				l.set.maxSize, l.set.maxFile = 300_000, 3
+				l.set.maxSize, l.set.maxFile = 150_000, 3
 			}
 			must(t, l.StartRun(1))
 			rng := rand.New(rand.NewPCG(3, 3))
 			a := &agent{t: t, rng: rng, cut: -1}
-			a.out[1], a.out[2] = text(rng, 6<<20), text(rng, 3<<20)
+			a.out[1], a.out[2] = text(rng, 3<<20), text(rng, 3<<19)
 			var wg sync.WaitGroup
 			follow, attached, late := &slowWriter{}, &slowWriter{}, &slowWriter{}
 			o := both

@@ -203,7 +203,7 @@ func TestClosedBeforeCopy(t *testing.T) {
 // TestKeptFilesAreBounded: a reader that stalls over more rotated files than are kept open finds them by name.
 func TestKeptFilesAreBounded(t *testing.T) {
 	for _, compress := range []string{"false", "true"} {
-		l := open(t, config(t, JSONFile, "max-size", "1k", "max-file", "400", "compress", compress))
+		l := open(t, config(t, JSONFile, "max-size", "1k", "max-file", "290", "compress", compress))
 		must(t, l.StartRun(1))
 		feed(t, l, 0, 10)
 		w := &gatedWriter{open: make(chan struct{})}
@@ -212,7 +212,7 @@ func TestKeptFilesAreBounded(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { must(t, l.Read(t.Context(), o, w)) })
 		waitReaders(l, 1)
-		const n = 3500
+		const n = 2600
 		feed(t, l, 10, n)
 		l.mu.Lock()
 		if len(l.kept) > maxKept || l.cur.gen <= maxKept {

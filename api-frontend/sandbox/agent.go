@@ -46,7 +46,7 @@ func NewAgent(dial DialFunc) (*Agent, error) {
 			return dial(ctx, guestwire.PortControl)
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAgentMessage), grpc.MaxCallSendMsgSize(maxAgentMessage)),
-		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10), grpc.WithSharedWriteBuffer(true),
+		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
 		grpc.WithIdleTimeout(0), grpc.WithConnectParams(reconnect),
 	)...)
 	if err != nil {

@@ -42,7 +42,7 @@ type Box struct {
 	refs        map[refKey]Attachment
 	holders     map[string]Handler // by container ID; nil Handler: maintenance.
 	maintenance int
-	wake        context.CancelFunc // ends the idle time; nil while the box does not idle.
+	wake        context.CancelCauseFunc // ends the idle time; nil while the box does not idle.
 	deadReason  string
 }
 
@@ -125,7 +125,7 @@ func (b *Box) stayUp() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.wake != nil {
-		b.wake()
+		b.wake(nil)
 		b.wake = nil
 	}
 }

@@ -173,7 +173,7 @@ func (c *Client) UsageVolume(ctx context.Context, id string) (n int64, err error
 // Stores lists the uppers and volumes that vmhelper has on disk.
 func (c *Client) Stores(ctx context.Context) (uppers, volumes []string, err error) {
 	err = c.call(ctx, func(ctx context.Context) error {
-		resp, err := c.VMHelperClient.ListStores(ctx, &vmhelperv1.ListStoresRequest{})
+		resp, err := c.ListStores(ctx, &vmhelperv1.ListStoresRequest{})
 		uppers, volumes = resp.GetUppers(), resp.GetVolumes()
 		return err
 	})

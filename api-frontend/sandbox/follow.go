@@ -53,8 +53,8 @@ func (b *Box) follow() {
 }
 
 func (b *Box) receive() error {
-	ctx, cancel := context.WithCancel(b.ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(b.ctx)
+	defer cancel(nil)
 	stream, err := b.agent.Events(ctx, &guestv1.EventsRequest{})
 	if err != nil {
 		return err

@@ -108,10 +108,10 @@ func (m *Manager) endMaintenance(b *Box) {
 	if !b.freeLocked() || b.deadReason != "" {
 		return
 	}
-	ctx, cancel := context.WithCancel(b.ctx)
+	ctx, cancel := context.WithCancelCause(b.ctx)
 	b.wake = cancel
 	m.goRun(func() {
-		defer cancel()
+		defer cancel(nil)
 		t := time.NewTimer(m.idle)
 		defer t.Stop()
 		select {

@@ -37,8 +37,8 @@ func (m *Manager) Run(ctx context.Context, r Reconciler) error {
 }
 
 func (m *Manager) watch(ctx context.Context, r Reconciler) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	info, err := m.client.Info(ctx, &vmhelperv1.InfoRequest{}, grpc.WaitForReady(true))
 	if err != nil {
 		return err

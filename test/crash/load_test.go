@@ -27,7 +27,7 @@ type load struct {
 	healthy string
 	exec    string
 	wg      sync.WaitGroup
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 }
 
 // writer is a container with known output and exit code.
@@ -48,9 +48,9 @@ const (
 
 func startLoad(t *testing.T) *load {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	l := &load{t: t, cancel: cancel}
-	t.Cleanup(func() { cancel(); l.wg.Wait() })
+	t.Cleanup(func() { cancel(nil); l.wg.Wait() })
 	l.always = arca.Start(t, "--restart", "always", "busybox", "sh", "-c", "sleep 0.5; exit 3")
 	l.healthy = arca.Sleeper(t, "--health-cmd", "true", "--health-interval", "300ms", "--health-timeout", "20s")
 	l.exec = arca.Sleeper(t)
@@ -173,7 +173,7 @@ func (l *load) check() {
 	case <-ended:
 	case <-time.After(20 * time.Second):
 		l.t.Error("a follower, an attached client or a wait does not end")
-		l.cancel()
+		l.cancel(nil)
 		<-ended
 	}
 	before := arca.Inspect(l.t, l.always, "{{.RestartCount}}")

@@ -40,7 +40,7 @@ type Helper struct {
 
 type serving struct {
 	server *grpc.Server
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
 }
 
@@ -50,7 +50,7 @@ func New(t testing.TB, program Program) *Helper {
 	if program == nil {
 		program = Script
 	}
-	dir, err := os.MkdirTemp("", "helper") // The test's own directory may be too long for a socket.
+	dir, err := os.MkdirTemp("", "helper") //nolint:usetesting // The test's own directory may be too long for a socket.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func (h *Helper) Sockets() (api, descriptors string) {
 // Return lets the helper serve, after Leave.
 func (h *Helper) Return() {
 	api, descriptors := h.Sockets()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &serving{cancel: cancel, server: grpc.NewServer(
 		grpc.UnaryInterceptor(h.unary), grpc.StreamInterceptor(h.stream), grpc.WaitForHandlers(true),
 	)}
@@ -113,7 +113,7 @@ func (h *Helper) Leave() {
 	if s == nil {
 		return
 	}
-	s.cancel()
+	s.cancel(nil)
 	s.server.Stop()
 	s.wg.Wait()
 }

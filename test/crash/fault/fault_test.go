@@ -63,7 +63,7 @@ func fault(t *testing.T, point, action string, must bool) (fired bool) {
 	}
 	s.run()
 	reached, fired := disarm(t, point)
-	if must && !(reached && fired) {
+	if must && (!reached || !fired) {
 		t.Errorf("reached: %v, fired: %v: no step of the session reaches this point", reached, fired)
 	}
 	if !fired {

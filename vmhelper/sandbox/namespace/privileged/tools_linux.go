@@ -21,7 +21,7 @@ func sealProgram(path string) (_ *os.File, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal program: %w", err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	name := filepath.Base(path)
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // Before Linux 6.3 all are executable.
@@ -66,7 +66,7 @@ func (m *Manager) attachTools(a *attached) error {
 	if err != nil {
 		return fmt.Errorf("open init: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	mnt, err := cloneMount(f, false, true)
 	if err != nil {
 		return err

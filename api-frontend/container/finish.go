@@ -131,7 +131,8 @@ func (e *Engine) autoRemove(ctx context.Context, c *Container) {
 func (r *run) release(ctx context.Context, leave func(context.Context) (*vmhelperv1.RemoveDisksRequest, error)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
 	defer cancel()
-	if err := r.e.sandboxes.Release(ctx, r.box, r.c.id, leave); err != nil {
+	err := r.e.sandboxes.Release(ctx, r.box, r.c.id, leave)
+	if err != nil && !errors.Is(r.box.Err(), sandbox.ErrDead) { // Nothing is left of one that died meanwhile.
 		r.e.log.Error("release sandbox", "container", r.c.id, "error", err)
 	}
 }
@@ -170,7 +171,7 @@ func (r *run) abandon(ctx context.Context) (*vmhelperv1.RemoveDisksRequest, erro
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-	case !errdefs.IsNotFound(err) && !errors.Is(r.box.Err(), sandbox.ErrDead):
+	case !errdefs.IsNotFound(err):
 		return nil, fmt.Errorf("end process of a start that failed: %w", err)
 	}
 	return r.leave(ctx)

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"syscall"
@@ -153,7 +154,7 @@ const deathLimit = time.Second
 // over tells whether a call to the agent failed because the process has ended, though its exit may not be committed yet.
 func (r *run) over(ctx context.Context, err error) bool {
 	switch {
-	case errdefs.IsNotFound(err):
+	case errdefs.IsNotFound(err), errors.Is(r.box.Err(), sandbox.ErrDead):
 		return true
 	case errdefs.IsUnavailable(err):
 		ctx, cancel := context.WithTimeout(ctx, deathLimit)
@@ -169,4 +170,13 @@ func (r *run) over(ctx context.Context, err error) bool {
 	default:
 		return false
 	}
+}
+
+// cause is why a call to the agent failed: the end of its sandbox, where that was it.
+func (r *run) cause(ctx context.Context, err error) error {
+	over := r.over(ctx, err) // It may wait for the news.
+	if dead := r.box.Err(); over && errors.Is(dead, sandbox.ErrDead) {
+		return dead
+	}
+	return err
 }

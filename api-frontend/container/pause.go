@@ -52,12 +52,15 @@ func (e *Engine) freeze(ctx context.Context, ref string, pause bool) error {
 		action = events.ActionUnPause
 		_, err = r.box.Agent().Resume(ctx, &guestv1.ResumeRequest{ContainerId: c.id})
 	}
-	if err != nil {
+	if err := sandbox.Native(err); err != nil {
+		if r.over(ctx, err) {
+			return notRunning(c.id)
+		}
 		verb := "pause"
 		if !pause {
 			verb = "unpause"
 		}
-		return fmt.Errorf("cannot %s container %s: %w", verb, c.id, sandbox.Native(err))
+		return fmt.Errorf("cannot %s container %s: %w", verb, c.id, err)
 	}
 	if pause {
 		e.health.Stop(c.id)

@@ -86,8 +86,8 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 	}
 	trace.End("request")
 	resp, err := box.Agent().Start(ctx, req)
-	if err != nil {
-		return sandbox.Native(err)
+	if err := sandbox.Native(err); err != nil {
+		return r.cause(ctx, err)
 	}
 	trace.End("agent")
 	for _, p := range resp.Phases {

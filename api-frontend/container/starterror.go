@@ -1,9 +1,12 @@
 package container
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/arca-engine/arca/api-frontend/sandbox"
 )
 
 // startError gives dockerd's exit code and sentence for a start that failed: 127 for a command that is not there, 126
@@ -30,7 +33,7 @@ func startError(err error) (int, error) {
 		return 126, &sentence{text, errdefs.ErrInvalidArgument}
 	case oci && errdefs.IsInvalidArgument(err):
 		return 128, &sentence{text, errdefs.ErrInvalidArgument}
-	case errdefs.IsInvalidArgument(err), errdefs.IsNotFound(err), errdefs.IsConflict(err), errdefs.IsUnavailable(err):
+	case errors.Is(err, sandbox.ErrDead), errdefs.IsInvalidArgument(err), errdefs.IsNotFound(err), errdefs.IsConflict(err), errdefs.IsUnavailable(err):
 		return 128, err
 	}
 	return 128, &sentence{text, errdefs.ErrUnknown}

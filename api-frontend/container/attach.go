@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/moby/moby/api/types/events"
 
@@ -97,14 +98,23 @@ func (a *Attachment) Run(ctx context.Context, peer Peer) error {
 			err := a.stdin(ctx, peer)
 			if errors.Is(err, attach.ErrDetached) {
 				cancel(err)
+			} else if err == nil && ctx.Err() == nil && !a.c.Record().Config.StdinOnce {
+				select {
+				case <-time.After(lastWord):
+				case <-ctx.Done():
+				}
+				cancel(errStdinEnded)
 			} else if err != nil && ctx.Err() == nil {
 				a.e.log.Debug("stdin of an attached client", "container", a.c.id, "error", err)
 			}
 		})
 	}
 	err := a.sub.Copy(ctx, peer)
-	if errors.Is(context.Cause(ctx), attach.ErrDetached) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, attach.ErrDetached):
 		a.e.publish(events.ActionDetach, a.c.Record(), nil)
+		err = nil
+	case errors.Is(cause, errStdinEnded):
 		err = nil
 	}
 	// The output is over, or nobody wants it: that ends the input too.
@@ -116,6 +126,13 @@ func (a *Attachment) Run(ctx context.Context, peer Peer) error {
 	wg.Wait()
 	return err
 }
+
+// lastWord is how long an attachment whose input has ended is kept for what the process answers to it.
+const lastWord = 100 * time.Millisecond
+
+// errStdinEnded ends an attachment: when the client closed its input and the container's stays open for the next one,
+// dockerd ends the output as well.
+var errStdinEnded = errors.New("the client's input has ended")
 
 // stdin carries the client's input to the process, once there is one.
 func (a *Attachment) stdin(ctx context.Context, peer Peer) error {

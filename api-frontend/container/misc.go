@@ -175,7 +175,7 @@ func (e *Engine) Stats(ctx context.Context, ref string) (container.StatsResponse
 		return container.StatsResponse{}, false, err
 	}
 	rec := c.Record()
-	none := container.StatsResponse{ID: rec.ID, Name: "/" + rec.Name, OSType: "linux"}
+	none := container.StatsResponse{ID: rec.ID, Name: "/" + rec.Name}
 	agent, err := e.RunningAgent(c.id)
 	if err != nil {
 		return none, false, nil
@@ -192,7 +192,7 @@ func (e *Engine) Stats(ctx context.Context, ref string) (container.StatsResponse
 	if err := json.Unmarshal(resp.Stats, &s); err != nil {
 		return none, false, fmt.Errorf("decode the agent's measurements: %w", err)
 	}
-	s.ID, s.Name, s.OSType, s.Read = none.ID, none.Name, none.OSType, time.Unix(0, resp.ReadUnixNano).UTC()
+	s.ID, s.Name, s.Read = none.ID, none.Name, time.Unix(0, resp.ReadUnixNano).UTC()
 	s.CPUStats.SystemUsage, s.CPUStats.OnlineCPUs = resp.SystemCpuNanoseconds, resp.OnlineCpus
 	return s, true, nil
 }

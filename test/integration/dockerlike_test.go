@@ -44,3 +44,15 @@ func TestSentencesOfTheAgent(t *testing.T) {
 		arca.Docker(t, append(append([]string{"run", "--rm"}, tc.args...), "busybox", "true")...).Exit(125).ErrHas(tc.want)
 	}
 }
+
+// The input of a container that was started with an open stdin outlives its clients; a client whose own input ends is let go.
+func TestAttachEndsWithTheClientsInput(t *testing.T) {
+	t.Parallel()
+	name := arca.Start(t, "-i", "busybox", "sh", "-c", "while read x; do echo got $x; done")
+	for _, line := range []string{"one", "two"} {
+		arca.DockerInput(t, line+"\n", "attach", name).OK().OutHas("got " + line + "\n")
+	}
+	if got := arca.Inspect(t, name, "{{.State.Running}}"); got != "true" {
+		t.Error("the container ended with its client's input")
+	}
+}

@@ -95,21 +95,31 @@ func (c *checker) value(at string, sch *schema, value any) {
 		c.problem(at, "%v", err)
 		return
 	}
+	if sch, err = c.flatten(sch); err != nil {
+		c.problem(at, "%v", err)
+		return
+	}
 	if value == nil {
-		scalar := sch.Type == "string" || sch.Type == "integer" || sch.Type == "number" || sch.Type == "boolean"
-		if scalar && !nullable && !sch.Nullable {
+		if isScalar(sch.Type) && !nullable && !sch.Nullable && !slices.Contains(sentNull, at[strings.LastIndexByte(at, '.')+1:]) {
 			c.problem(at, "null instead of %s", sch.Type)
 		}
 		return
 	}
 	switch {
-	case len(sch.AllOf) > 0 || sch.Type == "object" || sch.Properties != nil:
+	case sch.Type == "object" || sch.Properties != nil:
 		c.object(at, sch, value)
 	case sch.Type == "array":
 		c.array(at, sch, value)
 	case sch.Type != "":
 		c.scalar(at, sch, value)
 	}
+}
+
+// sentNull are fields that dockerd answers with null, which the specification does not say.
+var sentNull = []string{"MemorySwappiness", "OomKillDisable", "ExitCode"}
+
+func isScalar(kind string) bool {
+	return kind == "string" || kind == "integer" || kind == "number" || kind == "boolean"
 }
 
 func (c *checker) array(at string, sch *schema, value any) {
@@ -131,11 +141,7 @@ func (c *checker) object(at string, sch *schema, value any) {
 		c.problem(at, "%T instead of an object", value)
 		return
 	}
-	whole, err := c.flatten(sch)
-	if err != nil {
-		c.problem(at, "%v", err)
-		return
-	}
+	whole := sch
 	for _, name := range whole.Required {
 		if _, ok := fields[name]; !ok {
 			c.problem(at, "required field %s is missing", name)
@@ -165,7 +171,7 @@ func (c *checker) ignores(at string) bool {
 	})
 }
 
-// flatten joins the parts of allOf.
+// flatten joins the parts of allOf: the fields of objects, or one scalar and what is said about it.
 func (c *checker) flatten(sch *schema) (*schema, error) {
 	if len(sch.AllOf) == 0 {
 		return sch, nil
@@ -181,6 +187,11 @@ func (c *checker) flatten(sch *schema) (*schema, error) {
 		}
 		if part, err = c.flatten(part); err != nil {
 			return nil, err
+		}
+		if isScalar(part.Type) {
+			scalar := *part
+			scalar.Nullable = scalar.Nullable || sch.Nullable
+			return &scalar, nil
 		}
 		maps.Copy(whole.Properties, part.Properties)
 		whole.Required = append(whole.Required, part.Required...)

@@ -10,8 +10,10 @@ import (
 
 const tree = `{"definitions":{
  "Base":{"type":"object","required":["Id"],"properties":{"Id":{"type":"string"},"When":{"type":"string","format":"dateTime"}}},
+ "Kind":{"type":"string","enum":["bind","volume"]},
  "Thing":{"allOf":[{"$ref":"#/definitions/Base"},{"type":"object","properties":{
   "Size":{"type":"integer","format":"int32"},"State":{"type":"string","enum":["on","off"]},"Maybe":{"type":"boolean","x-nullable":true},
+  "Kind":{"x-nullable":true,"allOf":[{"$ref":"#/definitions/Kind"}]},"OomKillDisable":{"type":"boolean"},
   "Labels":{"type":"object","additionalProperties":{"type":"string"}},"Free":{"type":"object"},
   "List":{"type":"array","items":{"$ref":"#/definitions/Base"}}}}]}}}`
 
@@ -34,6 +36,10 @@ func TestCheck(t *testing.T) {
 		{`{"Id":"a","Size":3000000000}`, []string{"Size: 3000000000 is out of the range of int32"}},
 		{`{"Id":"a","Size":1.5}`, []string{"Size: 1.5 is not an integer"}},
 		{`{"Id":"a","When":"yesterday"}`, []string{`When: "yesterday" is not a time`}},
+		{`{"Id":"a","Kind":"bind"}`, nil},
+		{`{"Id":"a","Kind":null,"OomKillDisable":null}`, nil},
+		{`{"Id":"a","Kind":"other"}`, []string{`Kind: "other" is not one of [bind volume]`}},
+		{`{"Id":"a","Kind":1}`, []string{"Kind: json.Number instead of a string"}},
 		{`[]`, []string{".: []interface {} instead of an object"}},
 		{`{`, []string{"not JSON: unexpected EOF"}},
 	}

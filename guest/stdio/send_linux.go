@@ -27,14 +27,15 @@ func (s *Spool) Check(stdout, stderr uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, o := range map[guestwire.Stream]uint64{guestwire.Stdout: stdout, guestwire.Stderr: stderr} {
-		if o < s.acked[i] || o > s.total[i] {
-			return fmt.Errorf("output from byte %d of stream %d: bytes %d to %d are kept: %w", o, i, s.acked[i], s.total[i], errdefs.ErrOutOfRange)
+		if o > s.total[i] {
+			return fmt.Errorf("output from byte %d of stream %d: it has %d: %w", o, i, s.total[i], errdefs.ErrOutOfRange)
 		}
 	}
 	return nil
 }
 
-// Serve sends output frames to conn from the offsets on and takes acknowledgements from it, until the end frame was
+// Serve sends output frames to conn from the offsets on, or from the first byte that is kept, and takes
+// acknowledgements from it, until the end frame was
 // sent and conn was closed by its peer, or the reader is replaced. It closes conn.
 func (s *Spool) Serve(ctx context.Context, conn net.Conn, stdout, stderr uint64) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -93,9 +94,7 @@ func (s *Spool) begin(r *reader) error {
 		return errdefs.ErrNotFound
 	}
 	for _, i := range []guestwire.Stream{guestwire.Stdout, guestwire.Stderr} {
-		if r.sent[i] < s.acked[i] {
-			return fmt.Errorf("output from byte %d: %w", r.sent[i], errdefs.ErrOutOfRange)
-		}
+		r.sent[i] = max(r.sent[i], s.acked[i]) // A reader that keeps nothing need not know what was freed.
 		if err := s.acknowledgeLocked(i, r.sent[i]); err != nil {
 			return err
 		}
@@ -180,9 +179,7 @@ func (r *reader) gather(ctx context.Context) (end bool, err error) {
 		if s.closed {
 			return false, errdefs.ErrNotFound
 		}
-		if r.next = max(r.next, s.first); r.next > s.first && r.next == s.first+int64(len(s.records)) {
-			r.next-- // The last record may have grown.
-		}
+		r.next = max(r.next-1, s.first) // The record that was the last one then may have grown.
 		r.bufs = r.bufs[:0]
 		n, bytes := 0, 0
 		for ; n < batchRecords && bytes < batchBytes && r.next < s.first+int64(len(s.records)); r.next++ {

@@ -20,6 +20,7 @@ const (
 	FileSize   = 64 << 20
 	maxRecords = 16 << 10                // beyond, a record grows instead of a new one being made, or the process waits.
 	mergeNanos = int64(time.Millisecond) // reads of one stream that come closer than this share a record.
+	retryAfter = time.Second             // when the file cannot be written.
 )
 
 // errFull is returned by fill when nothing can be taken.
@@ -32,6 +33,13 @@ type record struct {
 	length int32
 	offset uint64 // of the stream.
 	pos    int64  // in its ring.
+	nanos  int64
+}
+
+// held is what was read but found no place: its file could not be written. Nothing more is read before it has one.
+type held struct {
+	stream guestwire.Stream
+	data   []byte // in scratch.
 	nanos  int64
 }
 
@@ -49,7 +57,9 @@ type Spool struct {
 	acked   [3]uint64
 	ended   bool
 	closed  bool
-	scratch []byte
+	scratch []byte // what is on its way to the file.
+	held    held
+	broken  bool // the file could not be made or written: nothing tells when it can.
 
 	turn   sync.Mutex // held by the reader that sends.
 	cancel context.CancelCauseFunc
@@ -105,63 +115,93 @@ func (s *Spool) fill(stream guestwire.Stream, read func([]byte) (int, error)) (i
 		return 0, os.ErrClosed
 	}
 	now := time.Now().UnixNano()
-	if len(s.records) >= maxRecords && !s.mergesLocked(stream, now, true) {
+	if !s.storeHeldLocked() || len(s.records) >= maxRecords && !s.mergesLocked(stream, now, true) {
 		return 0, errFull
 	}
-	var n int
-	var err error
-	inFile, pos := false, int64(0)
-	switch room, ferr := s.roomLocked(); {
-	case ferr != nil:
-		return 0, ferr
-	case room == 0:
+	room, inFile := s.roomLocked()
+	if room == 0 {
 		return 0, errFull
-	case s.file != nil && !s.file.empty() || s.mem.room() == 0:
-		inFile, pos = true, s.file.tail
-		if s.scratch == nil {
-			s.scratch = make([]byte, guestwire.MaxData)
-		}
-		if n, err = read(s.scratch[:min(room, guestwire.MaxData)]); n > 0 {
-			if _, werr := s.file.f.WriteAt(s.scratch[:n], pos%s.file.size); werr != nil {
-				return 0, fmt.Errorf("write spool: %w", werr)
-			}
-			s.file.tail += int64(n)
-		}
-	default:
-		pos = s.mem.tail
-		if n, err = read(s.mem.at(pos, int(min(room, guestwire.MaxData)))); n > 0 {
-			s.mem.tail += int64(n)
-			s.mem.dirty = max(s.mem.dirty, pos%s.mem.size+int64(n))
-		}
 	}
+	room = min(room, guestwire.MaxData)
+	if !inFile {
+		n, err := read(s.mem.at(s.mem.tail, int(room)))
+		if n > 0 {
+			s.tookLocked(stream, n, now, false)
+		}
+		return n, err
+	}
+	if s.scratch == nil {
+		s.scratch = make([]byte, guestwire.MaxData)
+	}
+	n, err := read(s.scratch[:room])
 	if n > 0 {
-		s.appendLocked(record{stream: stream, inFile: inFile, length: int32(n), offset: s.total[stream], pos: pos, nanos: now})
+		s.held = held{stream, s.scratch[:n], now}
+		s.storeHeldLocked()
 	}
 	return n, err
 }
 
-// roomLocked tells how much can be taken, and makes the rings when they are first needed.
-func (s *Spool) roomLocked() (int64, error) {
+// tookLocked enters n bytes that lie at the tail of a ring.
+func (s *Spool) tookLocked(stream guestwire.Stream, n int, nanos int64, inFile bool) {
+	r := record{stream: stream, inFile: inFile, length: int32(n), offset: s.total[stream], nanos: nanos}
+	if inFile {
+		r.pos = s.file.tail
+		s.file.tail += int64(n)
+	} else {
+		r.pos = s.mem.tail
+		s.mem.tail += int64(n)
+		s.mem.dirty = max(s.mem.dirty, r.pos%s.mem.size+int64(n))
+	}
+	s.appendLocked(r)
+}
+
+// storeHeldLocked finds a place for what is held, and tells whether nothing is held any more.
+func (s *Spool) storeHeldLocked() bool {
+	for len(s.held.data) > 0 {
+		room, inFile := s.roomLocked()
+		n := int(min(room, int64(len(s.held.data))))
+		switch {
+		case n == 0:
+			return false
+		case !inFile:
+			copy(s.mem.at(s.mem.tail, n), s.held.data)
+		default:
+			if _, err := s.file.f.WriteAt(s.held.data[:n], s.file.tail%s.file.size); err != nil {
+				s.broken = true // No room on the disk, most likely.
+				return false
+			}
+			s.broken = false
+		}
+		s.tookLocked(s.held.stream, n, s.held.nanos, inFile)
+		s.held.data = s.held.data[n:]
+	}
+	return true
+}
+
+// roomLocked tells how much can be taken and where, and makes the rings when they are first needed.
+func (s *Spool) roomLocked() (room int64, inFile bool) {
 	if s.mem == nil {
 		m, err := newMemory(MemorySize)
 		if err != nil {
-			return 0, err
+			s.broken = true
+			return 0, false
 		}
 		s.mem = m
 	}
 	if s.file == nil || s.file.empty() {
 		if r := s.mem.room(); r > 0 {
-			return r, nil
+			return r, false
 		}
 	}
 	if s.file == nil {
 		f, err := newSpill(s.dir, FileSize)
 		if err != nil {
-			return 0, err
+			s.broken = true
+			return 0, true
 		}
-		s.file = f
+		s.file, s.broken = f, false
 	}
-	return s.file.room(), nil
+	return s.file.room(), true
 }
 
 func (s *Spool) mergesLocked(stream guestwire.Stream, now int64, full bool) bool {
@@ -203,13 +243,29 @@ func (s *Spool) waitRoom() error {
 		if s.closed {
 			return os.ErrClosed
 		}
-		if len(s.records) < maxRecords {
-			if room, err := s.roomLocked(); err != nil || room > 0 {
-				return err
+		s.broken = false
+		if s.storeHeldLocked() && len(s.records) < maxRecords {
+			if room, _ := s.roomLocked(); room > 0 {
+				return nil
 			}
 		}
-		s.cond.Wait()
+		if s.broken {
+			s.waitLocked(retryAfter)
+		} else {
+			s.cond.Wait()
+		}
 	}
+}
+
+// waitLocked waits for a change, or for d.
+func (s *Spool) waitLocked(d time.Duration) {
+	t := time.AfterFunc(d, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.cond.Broadcast()
+	})
+	defer t.Stop()
+	s.cond.Wait()
 }
 
 // Acknowledge frees the bytes of a stream before offset.
@@ -240,7 +296,11 @@ func (s *Spool) acknowledgeLocked(stream guestwire.Stream, offset uint64) error 
 		return nil
 	}
 	s.first += int64(n)
-	s.records = append(s.records[:0], s.records[n:]...)
+	if n == len(s.records) {
+		s.records = s.records[:0]
+	} else {
+		s.records = s.records[n:] // The next growth leaves the front behind.
+	}
 	s.restLocked()
 	s.cond.Broadcast()
 	return nil

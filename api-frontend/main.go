@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/arca-engine/arca/api-frontend/config"
 	"github.com/arca-engine/arca/api-frontend/daemon"
+	"github.com/arca-engine/arca/internal/trim"
 	"github.com/arca-engine/arca/internal/version"
 )
 
@@ -64,6 +66,11 @@ func run(ctx context.Context, args []string) error {
 	log := hclog.New(&hclog.LoggerOptions{Name: "arca-frontend", Level: level, Output: os.Stderr})
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	var trimming sync.WaitGroup
+	defer trimming.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	trimming.Go(func() { trim.Run(ctx, trim.Quiet) })
 	return daemon.Run(ctx, daemon.Options{Home: filepath.Clean(*home), Config: cfg, Log: log})
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // engine is one of the two that are measured.
@@ -45,6 +46,20 @@ func (e *engine) docker(ctx context.Context, args ...string) (string, error) {
 		return "", fmt.Errorf("%s: docker %s: %w: %s", e.name, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return strings.TrimSpace(string(out)), nil
+}
+
+// firstPull waits for the registry, which starts beside dockerd.
+func (e *engine) firstPull(ctx context.Context) error {
+	var err error
+	for range 40 {
+		if _, err = e.docker(ctx, "pull", "-q", "busybox"); err == nil {
+			return nil
+		}
+		if pause(ctx, 500*time.Millisecond) != nil {
+			break
+		}
+	}
+	return err
 }
 
 // call sends one request and reads the answer whole.

@@ -55,7 +55,7 @@ func run(ctx context.Context, o options, only, fixtures, output string) (err err
 		newEngine("dockerd", filepath.Dir(dockerd.Socket()), dockerd.Socket(), dockerd.PIDs),
 	}
 	for _, e := range engines {
-		if _, err := e.docker(ctx, "pull", "-q", "busybox"); err != nil {
+		if err := e.firstPull(ctx); err != nil {
 			return err
 		}
 	}

@@ -42,9 +42,22 @@ func (i inputReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// whole fills what it is given before it returns. Clients send archives in small chunks: passed on one by one, each would
+// wake the agent.
+type whole struct{ r io.Reader }
+
+func (w whole) Read(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = w.r.Read(p[n:])
+		n += m
+	}
+	return n, err
+}
+
 // send passes src to the agent and closes that half.
 func send(conn net.Conn, src io.Reader) error {
-	if err := Copy(conn, inputReader{src}); err != nil {
+	if err := Copy(conn, whole{inputReader{src}}); err != nil {
 		return err
 	}
 	return join.Of(conn).CloseWrite()

@@ -13,7 +13,6 @@ import (
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/arca-engine/arca/api-frontend/container/normal"
-	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
 )
 
@@ -38,104 +37,170 @@ func diedUnderIt(err error) bool {
 	return errors.Is(err, sandbox.ErrDead)
 }
 
-// Random operations of many clients on few containers, while sandboxes die and vmhelper comes and goes: afterwards nothing
-// is left, and the indices agree.
-func TestHammer(t *testing.T) {
-	w := newWorld(t)
-	var mu sync.Mutex
-	var ids []string
-	pick := func(r *rand.Rand) string {
-		mu.Lock()
-		defer mu.Unlock()
-		return ids[r.IntN(len(ids))]
+// hammer is a set of containers and the clients that strike at them.
+type hammer struct {
+	w    *world
+	seed uint64
+	zero int
+
+	mu   sync.Mutex
+	ids  []string
+	done map[string]int
+}
+
+func newHammer(t *testing.T) *hammer {
+	h := &hammer{w: newWorld(t), seed: uint64(time.Now().UnixNano()), done: map[string]int{}}
+	t.Log("seed", h.seed)
+	r := rand.New(rand.NewPCG(h.seed, 0))
+	for range 6 {
+		check(t, h.create(r))
 	}
-	make1 := func(r *rand.Rand) {
-		args := []string{"run", "run", "exit 3", "lines 50", "stubborn"}[r.IntN(5)]
-		edits := [][]func(*normal.Request){{}, {autoRemove}, {policy("always", 0)}, {policy("on-failure", 3)}}[r.IntN(4)]
-		id := w.create(args, edits...)
-		mu.Lock()
-		defer mu.Unlock()
-		if len(ids) < 6 {
-			ids = append(ids, id)
-		} else {
-			ids[r.IntN(len(ids))] = id
+	return h
+}
+
+func (h *hammer) create(r *rand.Rand) error {
+	args := []string{"run", "run", "exit 3", "lines 50", "stubborn"}[r.IntN(5)]
+	edits := [][]func(*normal.Request){{}, {autoRemove}, {policy("always", 0)}, {policy("on-failure", 3)}}[r.IntN(4)]
+	id, err := h.w.make(args, edits...)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.ids) < 6 {
+		h.ids = append(h.ids, id)
+	} else {
+		h.ids[r.IntN(len(h.ids))] = id
+	}
+	return nil
+}
+
+var strokes = [...]string{
+	"start", "start", "start", "stop", "restart", "kill", "pause", "unpause", "remove", "wait", "create", "die", "rename", "changes", "attach",
+}
+
+// strike does one random operation.
+func (h *hammer) strike(ctx context.Context, r *rand.Rand) (name string, err error) {
+	w, e, t := h.w, h.w.engine, h.w.t
+	name = strokes[r.IntN(len(strokes))]
+	h.mu.Lock()
+	id := h.ids[r.IntN(len(h.ids))]
+	h.done[name]++
+	h.mu.Unlock()
+	switch name {
+	case "start":
+		err = e.Start(t.Context(), id)
+	case "stop":
+		err = e.Stop(t.Context(), id, StopOptions{Timeout: &h.zero})
+	case "restart":
+		err = e.Restart(t.Context(), id, StopOptions{Timeout: &h.zero})
+	case "kill":
+		err = e.Kill(t.Context(), id, []string{"", "TERM", "HUP"}[r.IntN(3)])
+	case "pause":
+		err = e.Pause(t.Context(), id)
+	case "unpause":
+		err = e.Unpause(t.Context(), id)
+	case "remove":
+		err = e.Remove(t.Context(), id, RemoveOptions{Force: r.IntN(2) == 0})
+	case "wait":
+		var wt *Waiting
+		if wt, err = e.Wait(id, []container.WaitCondition{"", "next-exit", "removed"}[r.IntN(3)]); err == nil {
+			short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+			_, _ = wt.Result(short)
+			cancel()
+			wt.Close()
+		}
+	case "create":
+		err = h.create(r)
+	case "die":
+		w.helper.Kill(id)
+	case "rename":
+		err = e.Rename(t.Context(), id, "name"+string(rune('a'+r.IntN(4))))
+	case "changes":
+		_, _ = e.Changes(t.Context(), id) // Its sandbox may die under it.
+	case "attach":
+		var a *Attachment
+		if a, err = e.Attach(id, AttachOptions{Stream: true, Stdout: true}); err == nil {
+			a.Close()
 		}
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Log("seed", seed)
-	first := rand.New(rand.NewPCG(seed, 0))
-	for range 6 {
-		make1(first)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), hammerTime(t))
-	defer cancel()
-	zero := 0
-	done := map[string]int{}
+	return name, err
+}
+
+// run strikes with eight clients until ctx ends.
+func (h *hammer) run(ctx context.Context, allowed func(error) bool) {
 	var wg sync.WaitGroup
 	for n := range 8 {
 		wg.Go(func() {
-			r := rand.New(rand.NewPCG(seed, uint64(n+1)))
+			r := rand.New(rand.NewPCG(h.seed, uint64(n+1)))
 			for ctx.Err() == nil {
-				id := pick(r)
-				name, op := [...]string{"start", "start", "start", "stop", "restart", "kill", "pause", "unpause", "remove", "wait", "create", "die", "rename", "changes", "attach"}[r.IntN(15)], error(nil)
-				switch name {
-				case "start":
-					op = w.engine.Start(t.Context(), id)
-				case "stop":
-					op = w.engine.Stop(t.Context(), id, StopOptions{Timeout: &zero})
-				case "restart":
-					op = w.engine.Restart(t.Context(), id, StopOptions{Timeout: &zero})
-				case "kill":
-					op = w.engine.Kill(t.Context(), id, []string{"", "TERM", "HUP"}[r.IntN(3)])
-				case "pause":
-					op = w.engine.Pause(t.Context(), id)
-				case "unpause":
-					op = w.engine.Unpause(t.Context(), id)
-				case "remove":
-					op = w.engine.Remove(t.Context(), id, RemoveOptions{Force: r.IntN(2) == 0})
-				case "wait":
-					wt, err := w.engine.Wait(id, []container.WaitCondition{"", "next-exit", "removed"}[r.IntN(3)])
-					if err == nil {
-						short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
-						_, _ = wt.Result(short)
-						cancel()
-						wt.Close()
-					}
-					op = err
-				case "create":
-					make1(r)
-				case "die":
-					w.helper.Kill(id)
-				case "rename":
-					op = w.engine.Rename(t.Context(), id, "name"+string(rune('a'+r.IntN(4))))
-				case "changes":
-					_, _ = w.engine.Changes(t.Context(), id) // Its sandbox may die under it.
-				case "attach":
-					a, err := w.engine.Attach(id, AttachOptions{Stream: true, Stdout: true})
-					if err == nil {
-						a.Close()
-					}
-					op = err
-				}
-				mu.Lock()
-				done[name]++
-				mu.Unlock()
-				if !expected(op) && !diedUnderIt(op) {
-					t.Errorf("%s: %v", name, op)
+				if name, err := h.strike(ctx, r); !expected(err) && !diedUnderIt(err) && !allowed(err) {
+					h.w.t.Errorf("%s: %v", name, err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	t.Log(done)
+}
+
+// finish removes everything, after which nothing may be left.
+func (h *hammer) finish() {
+	w := h.w
+	w.t.Log(h.done)
+	check(w.t, w.sandboxes.Ready(w.t.Context()))
 	for _, rec := range w.engine.Records() {
-		if err := w.engine.Remove(t.Context(), rec.ID, RemoveOptions{Force: true}); err != nil && !errdefs.IsNotFound(err) && rec.State.Status != record.Removing {
-			t.Error(err)
+		if err := w.engine.Remove(w.t.Context(), rec.ID, RemoveOptions{Force: true}); !expected(err) {
+			w.t.Error(err)
 		}
 	}
 	w.eventually("removal of all", func() bool { return len(w.engine.Records()) == 0 })
 	w.idle()
 	if got := w.helper.Uppers(); len(got) != 0 {
-		t.Errorf("writable layers %v are left", got)
+		w.t.Errorf("writable layers %v are left", got)
 	}
+}
+
+func never(error) bool { return false }
+
+// Random operations of many clients on few containers, while sandboxes die: afterwards nothing is left, and the indices
+// agree.
+func TestHammer(t *testing.T) {
+	h := newHammer(t)
+	ctx, cancel := context.WithTimeout(t.Context(), hammerTime(t))
+	defer cancel()
+	h.run(ctx, never)
+	h.finish()
+}
+
+// The same while vmhelper comes and goes.
+func TestHammerWithoutHelper(t *testing.T) {
+	h := newHammer(t)
+	ctx, cancel := context.WithTimeout(t.Context(), hammerTime(t))
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			time.Sleep(200 * time.Millisecond)
+			h.w.helper.Leave()
+			time.Sleep(30 * time.Millisecond)
+			h.w.helper.Return()
+		}
+	})
+	h.run(ctx, func(err error) bool { return errdefs.IsUnavailable(err) || errdefs.IsCanceled(err) })
+	wg.Wait()
+	h.finish()
+}
+
+// The same with a new frontend every now and then: it takes up what the last one left at any moment.
+func TestHammerFrontends(t *testing.T) {
+	h := newHammer(t)
+	end := time.Now().Add(hammerTime(t))
+	for time.Now().Before(end) {
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+		h.run(ctx, never)
+		cancel()
+		h.w.stop()
+		h.w.start()
+	}
+	h.finish()
 }

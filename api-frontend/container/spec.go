@@ -1,7 +1,6 @@
 package container
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -116,43 +115,4 @@ func (e *Engine) startRequest(rec *record.Container, box *sandbox.Box, n *needs)
 		return nil, err
 	}
 	return oci.StartRequest(rec, w, in)
-}
-
-// maintain mounts the root of a container, running or not, for one operation on its files.
-func (e *Engine) maintain(ctx context.Context, c *Container) (box *sandbox.Box, release func(), err error) {
-	rec := c.Record()
-	switch {
-	case rec.State.Status == record.Removing || rec.State.Status == record.Dead:
-		return nil, nil, conflict("container %s is being removed", c.id)
-	case rec.State.IsRunning():
-		if r := c.currentRun(); r != nil && r.box.Err() == nil {
-			return r.box, func() {}, nil
-		}
-	}
-	n, err := e.needs(ctx, rec)
-	if err != nil {
-		return nil, nil, err
-	}
-	// A joiner that does not run gets a sandbox of its own: the other may not run either.
-	n.spec.Id = rec.ID
-	box, release, err = e.sandboxes.Maintain(ctx, n.spec)
-	if err != nil {
-		return nil, nil, err
-	}
-	w, err := e.specWorld(rec)
-	if err == nil {
-		var in *oci.StartInput
-		if in, err = e.startInput(rec, w, box, n); err == nil {
-			var req *guestv1.MountRequest
-			if req, err = oci.MountRequest(rec, in); err == nil {
-				_, err = box.Agent().Mount(ctx, req)
-				err = sandbox.Native(err)
-			}
-		}
-	}
-	if err != nil {
-		release()
-		return nil, nil, fmt.Errorf("mount container %s: %w", c.id, err)
-	}
-	return box, release, nil
 }

@@ -174,6 +174,12 @@ func (w testWriter) Write(b []byte) (int, error) {
 // create makes a container that runs these arguments; edit may change the request.
 func (w *world) create(args string, edit ...func(*normal.Request)) string {
 	w.t.Helper()
+	id, err := w.make(args, edit...)
+	check(w.t, err)
+	return id
+}
+
+func (w *world) make(args string, edit ...func(*normal.Request)) (string, error) {
 	req := &normal.Request{}
 	req.Config = &container.Config{Image: "image", Cmd: strings.Fields(args)}
 	req.HostConfig = &container.HostConfig{NetworkMode: "none"}
@@ -181,8 +187,7 @@ func (w *world) create(args string, edit ...func(*normal.Request)) string {
 		f(req)
 	}
 	id, _, err := w.engine.Create(w.t.Context(), req, CreateOptions{Version: "1.51"})
-	check(w.t, err)
-	return id
+	return id, err
 }
 
 // run makes a container and starts it.

@@ -215,7 +215,7 @@ func TestPumpFailures(t *testing.T) {
 		{name: "agent leaves", want: io.ErrUnexpectedEOF},
 		{name: "agent leaves in a header", sent: make([]byte, 5), want: io.ErrUnexpectedEOF},
 		{name: "agent leaves in a frame", sent: header(guestwire.Stdout, 100, 0), want: io.ErrUnexpectedEOF},
-		{name: "gap", sent: header(guestwire.Stdout, 0, 5)},
+		{name: "bytes that a former frontend has taken", sent: header(guestwire.Stdout, 0, 5), want: io.ErrUnexpectedEOF},
 		{name: "unknown stream", sent: header(9, 0, 0)},
 		{name: "too large", sent: header(guestwire.Stdout, 1<<30, 0)},
 		{name: "sink fails", sent: header(guestwire.Stdout, 0, 0), sink: func(guestwire.Stream, []byte) error { return refused }, want: refused},
@@ -330,4 +330,45 @@ func (r *repeat) Read(p []byte) (int, error) {
 		r.at++
 	}
 	return n, nil
+}
+
+// The agent tells the end of input from a host that has died by the host's waiting for it.
+func TestFeedWaitsForTheAgent(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		tty, stays bool
+		ends       bool // the agent sees a half-close.
+	}{{"plain", false, false, true}, {"stays open", false, true, false}, {"terminal", true, false, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: t.TempDir() + "/s", Net: "unix"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = l.Close() }()
+			conn, err := net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr))
+			if err != nil {
+				t.Fatal(err)
+			}
+			agent, err := l.AcceptUnix()
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() {
+				err := Feed(conn, strings.NewReader("input"), c.tty, c.stays, nil)
+				done <- errors.Join(err, conn.Close())
+			}()
+			if b, err := io.ReadAll(agent); err != nil || string(b) != "input" {
+				t.Fatalf("%q, %v", b, err)
+			}
+			_, werr := agent.Write([]byte("?")) // Fails when the host has closed it whole.
+			if c.ends != (werr == nil) {
+				t.Errorf("half-closed: %v", werr)
+			}
+			_ = agent.Close()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

@@ -37,6 +37,38 @@ func CopyStdin(dst Stdin, src io.Reader, tty bool, keys []byte) error {
 	return ended(err)
 }
 
+// Feed is CopyStdin over a connection of the agent's StdinStream that was opened with Confirmed: once its half is closed it
+// stays open until the agent has closed it too, by which the agent tells the end of input from a host that has died.
+// stays says that the process's stdin outlives this client. Feed does not close the connection, and ends when somebody
+// does.
+func Feed(conn join.Stream, src io.Reader, tty, stays bool, keys []byte) error {
+	dst := &half{Stream: conn, keep: stays}
+	if err := CopyStdin(dst, src, tty, keys); err != nil || !dst.closed {
+		return err
+	}
+	var b [1]byte
+	_, _ = conn.Read(b[:]) // Whatever ends the wait, the connection has served.
+	return nil
+}
+
+// half remembers whether its write half was closed; with keep it never is.
+type half struct {
+	join.Stream
+	keep, closed bool
+}
+
+func (h *half) CloseWrite() error {
+	if h.keep {
+		return nil
+	}
+	err := h.Stream.CloseWrite()
+	h.closed = err == nil
+	return err
+}
+
+// ReadFrom lets the kernel copy where it can.
+func (h *half) ReadFrom(r io.Reader) (int64, error) { return join.Copy(h.Stream, r) }
+
 // ended is nil for the errors by which the end of a process or the leaving of a client shows.
 func ended(err error) error {
 	for _, e := range []error{nil, syscall.EPIPE, syscall.ECONNRESET, syscall.ENOTCONN, net.ErrClosed, io.ErrClosedPipe} {

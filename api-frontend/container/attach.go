@@ -13,6 +13,7 @@ import (
 	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/logs"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
+	"github.com/arca-engine/arca/internal/join"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
 
@@ -141,7 +142,7 @@ func (a *Attachment) stdin(ctx context.Context, peer Peer) error {
 		return err
 	}
 	conn, err := r.dialStream(ctx, &guestv1.StreamRequest{Request: &guestv1.StreamRequest_Stdin{
-		Stdin: &guestv1.StdinStream{ContainerId: a.c.id},
+		Stdin: &guestv1.StdinStream{ContainerId: a.c.id, Confirmed: true},
 	}})
 	if err != nil {
 		return sandbox.Native(err)
@@ -149,21 +150,8 @@ func (a *Attachment) stdin(ctx context.Context, peer Peer) error {
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	dst, ok := conn.(attach.Stdin)
-	if !ok {
-		return errors.New("the agent's stream has no half-close")
-	}
-	if !a.c.Record().Config.StdinOnce {
-		dst = staysOpen{dst}
-	}
-	return attach.CopyStdin(dst, peer, a.TTY, a.keys)
+	return attach.Feed(join.Of(conn), peer, a.TTY, !a.c.Record().Config.StdinOnce, a.keys)
 }
-
-// staysOpen is the stdin of a container that outlives its attached clients.
-type staysOpen struct{ attach.Stdin }
-
-// CloseWrite does nothing: the next client goes on.
-func (staysOpen) CloseWrite() error { return nil }
 
 // nextRun waits for the run that is in progress, or the next, to have its process.
 func (c *Container) nextRun(ctx context.Context) (*run, error) {

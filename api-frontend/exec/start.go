@@ -208,7 +208,7 @@ func (s *Service) attached(ctx context.Context, e *Exec, agent Agent, client joi
 // stdin copies the client's input to the process.
 func (s *Service) stdin(ctx context.Context, e *Exec, agent Agent, client join.Stream) error {
 	conn, _, err := agent.OpenStream(ctx, &guestv1.StreamRequest{Request: &guestv1.StreamRequest_Stdin{
-		Stdin: &guestv1.StdinStream{ContainerId: e.container, ExecId: e.id},
+		Stdin: &guestv1.StdinStream{ContainerId: e.container, ExecId: e.id, Confirmed: true},
 	}})
 	if err != nil {
 		return err // The process may have ended before: its output tells.
@@ -216,5 +216,5 @@ func (s *Service) stdin(ctx context.Context, e *Exec, agent Agent, client join.S
 	dst := join.Of(conn)
 	defer func() { _ = dst.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = dst.Close() })()
-	return attach.CopyStdin(dst, client, e.req.Tty, e.detachKeys)
+	return attach.Feed(dst, client, e.req.Tty, false, e.detachKeys)
 }

@@ -4,15 +4,25 @@ import (
 	"context"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/arca-engine/arca/guest/agent"
 	"github.com/arca-engine/arca/guest/initproc"
 	"github.com/arca-engine/arca/guest/reaper"
 )
 
+// settleTime is how long an agent is taken for one that ends soon.
+const settleTime = 5 * time.Second
+
 // run boots the sandbox and serves until it is shut down.
 func run() error {
-	debug.SetGCPercent(50) // An agent waits much more than it works.
+	// Most agents live for a moment only, and then collecting garbage is a good part of their work. One that lives on waits
+	// much more than it works, and gives its memory back.
+	debug.SetGCPercent(400)
+	defer time.AfterFunc(settleTime, func() {
+		debug.SetGCPercent(50)
+		debug.FreeOSMemory()
+	}).Stop()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	if err := os.Setenv("PATH", "/arca/bin"); err != nil {

@@ -18,8 +18,8 @@ import (
 const initPath = "/sbin/docker-init"
 
 // spec completes the frontend's spec with what only the agent knows.
-func (a *Agent) spec(req *guestv1.StartRequest, root *rootfs.Root, c *container) (*specs.Spec, error) {
-	var s specs.Spec
+func (a *Agent) spec(req *guestv1.StartRequest, root *rootfs.Root, c *container) (*ociSpec, error) {
+	var s ociSpec
 	if err := json.Unmarshal(req.Spec, &s); err != nil {
 		return nil, fmt.Errorf("decode spec: %w: %w", err, errdefs.ErrInvalidArgument)
 	}
@@ -27,11 +27,10 @@ func (a *Agent) spec(req *guestv1.StartRequest, root *rootfs.Root, c *container)
 		return nil, fmt.Errorf("the spec has no process: %w", errdefs.ErrInvalidArgument)
 	}
 	if s.Linux == nil {
-		s.Linux = &specs.Linux{}
+		s.Linux = &ociLinux{}
 	}
 	c.readOnly = s.Root != nil && s.Root.Readonly
 	s.Root = &specs.Root{Path: root.Path, Readonly: c.readOnly}
-	s.Hooks = nil
 	s.Linux.CgroupsPath = cgroupPath(c.id)
 	if err := a.namespaces(req, &s, c); err != nil {
 		return nil, err
@@ -61,7 +60,7 @@ func (a *Agent) spec(req *guestv1.StartRequest, root *rootfs.Root, c *container)
 }
 
 // shareMemory puts the /dev/shm of the container whose IPC namespace is joined in the place of a new one.
-func (a *Agent) shareMemory(req *guestv1.StartRequest, s *specs.Spec, root *rootfs.Root) error {
+func (a *Agent) shareMemory(req *guestv1.StartRequest, s *ociSpec, root *rootfs.Root) error {
 	if req.Ipc.GetKind() != guestv1.NamespaceMode_CONTAINER {
 		return nil
 	}
@@ -119,7 +118,7 @@ func hasPropagation(options []string) bool {
 	return false
 }
 
-func (a *Agent) namespaces(req *guestv1.StartRequest, s *specs.Spec, c *container) error {
+func (a *Agent) namespaces(req *guestv1.StartRequest, s *ociSpec, c *container) error {
 	modes := []struct {
 		kind specs.LinuxNamespaceType
 		file string

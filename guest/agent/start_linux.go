@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"github.com/containerd/errdefs"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/arca-engine/arca/guest/rootfs"
 	"github.com/arca-engine/arca/guest/stdio"
@@ -106,7 +105,7 @@ func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *root
 	return &guestv1.StartResponse{Pid: int32(pid), StartedUnixNano: p.started.UnixNano()}, nil
 }
 
-func writeBundle(dir string, spec *specs.Spec) error {
+func writeBundle(dir string, spec *ociSpec) error {
 	b, err := json.Marshal(spec)
 	if err != nil {
 		return fmt.Errorf("write bundle: %w", err)

@@ -96,6 +96,16 @@ func pathStat(s *guestv1.StatPathResponse) container.PathStat {
 
 // Get opens a tar of a path. The reader fails at its end when the agent could not send all of it.
 func (s *Service) Get(ctx context.Context, ref, name string) (io.ReadCloser, container.PathStat, error) {
+	return s.get(ctx, ref, &guestv1.ArchiveGetStream{Path: name}, events.ActionArchivePath)
+}
+
+// Export opens a tar of all files of a container, without its mounts.
+func (s *Service) Export(ctx context.Context, ref string) (io.ReadCloser, error) {
+	tar, _, err := s.get(ctx, ref, &guestv1.ArchiveGetStream{Path: "/", RootOnly: true}, events.ActionExport)
+	return tar, err
+}
+
+func (s *Service) get(ctx context.Context, ref string, what *guestv1.ArchiveGetStream, done events.Action) (io.ReadCloser, container.PathStat, error) {
 	rec, err := s.containers.Record(ref)
 	if err != nil {
 		return nil, container.PathStat{}, err
@@ -105,14 +115,15 @@ func (s *Service) Get(ctx context.Context, ref, name string) (io.ReadCloser, con
 		return nil, container.PathStat{}, err
 	}
 	req := &guestv1.StreamRequest{Token: sandbox.NewToken(), Request: &guestv1.StreamRequest_ArchiveGet{
-		ArchiveGet: &guestv1.ArchiveGetStream{ContainerId: rec.ID, Path: name},
+		ArchiveGet: what,
 	}}
+	what.ContainerId = rec.ID
 	conn, reply, err := agent.OpenStream(ctx, req)
 	if err != nil {
 		release()
-		return nil, container.PathStat{}, explain(err, ref, name)
+		return nil, container.PathStat{}, explain(err, ref, what.Path)
 	}
-	s.containers.Publish(rec.ID, events.ActionArchivePath, nil)
+	s.containers.Publish(rec.ID, done, nil)
 	tar := &tarStream{ctx: ctx, conn: conn, agent: agent, token: req.Token, release: release}
 	tar.stop = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	return tar, pathStat(reply.GetStat()), nil

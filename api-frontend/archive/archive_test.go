@@ -158,6 +158,25 @@ func TestGet(t *testing.T) {
 	}
 }
 
+func TestExport(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	w := newWorld(t)
+	w.content = []byte("tar")
+	tar, err := New(w).Export(t.Context(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(tar); err != nil || string(got) != "tar" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := tar.Close(); err != nil {
+		t.Error(err)
+	}
+	if len(w.events) != 1 || w.events[0] != "export" {
+		t.Errorf("events %v", w.events)
+	}
+}
+
 // TestGetFails: a stream that the agent could not finish fails at its end.
 func TestGetFails(t *testing.T) {
 	w := newWorld(t)

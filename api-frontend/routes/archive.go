@@ -19,18 +19,20 @@ import (
 type Archives interface {
 	StatPath(ctx context.Context, ref, path string) (container.PathStat, error)
 	Get(ctx context.Context, ref, path string) (io.ReadCloser, container.PathStat, error)
+	Export(ctx context.Context, ref string) (io.ReadCloser, error)
 	Put(ctx context.Context, ref, path string, o archive.PutOptions, body io.Reader) error
 }
 
 var _ Archives = (*archive.Service)(nil)
 
-// ArchiveRoutes are the routes of docker cp.
+// ArchiveRoutes are the routes of docker cp and docker export.
 func ArchiveRoutes(x Archives) []server.Route {
 	a := archiveRoutes{x}
 	const path = "/containers/{id}/archive"
 	return []server.Route{
 		{Method: http.MethodGet, Path: path, Handler: a.get},
 		{Method: http.MethodHead, Path: path, Handler: a.head},
+		{Method: http.MethodGet, Path: "/containers/{id}/export", Handler: a.export},
 		{Method: http.MethodPut, Path: path, Handler: a.put, StreamBody: true},
 	}
 }
@@ -85,6 +87,17 @@ func (a archiveRoutes) get(ctx context.Context, r *server.Request) (server.Respo
 		return archive.Copy(w, tar)
 	})
 	return withStat(resp.OnEnd(func() { _ = tar.Close() }), stat) // Whatever it says, the answer has been given.
+}
+
+func (a archiveRoutes) export(ctx context.Context, r *server.Request) (server.Response, error) {
+	tar, err := a.archives.Export(ctx, r.Var("id"))
+	if err != nil {
+		return server.Response{}, err
+	}
+	resp := server.Stream(http.StatusOK, "application/octet-stream", func(_ context.Context, w server.FlushWriter) error {
+		return archive.Copy(w, tar)
+	})
+	return resp.OnEnd(func() { _ = tar.Close() }), nil // Whatever it says, the answer has been given.
 }
 
 func (a archiveRoutes) put(ctx context.Context, r *server.Request) (server.Response, error) {

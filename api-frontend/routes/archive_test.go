@@ -37,6 +37,8 @@ func (f *fakeArchives) Get(context.Context, string, string) (io.ReadCloser, cont
 	return f, theStat, nil
 }
 
+func (f *fakeArchives) Export(context.Context, string) (io.ReadCloser, error) { return f, nil }
+
 func (f *fakeArchives) Read(p []byte) (int, error) { return f.content.Read(p) }
 func (f *fakeArchives) Close() error               { close(f.closed); return nil }
 

@@ -36,6 +36,9 @@ func (a *Agent) archiveGet(req *guestv1.ArchiveGetStream, conn net.Conn, reply *
 	if err != nil {
 		return nil, err
 	}
+	if req.RootOnly {
+		return func() error { return guestarchive.Export(root, conn) }, nil
+	}
 	if reply.Stat, err = guestarchive.Stat(root, req.Path); err != nil {
 		return nil, err
 	}

@@ -79,15 +79,28 @@ func Get(root *rootfs.Root, path string, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		r := t.Reader()
-		copied := make(chan error, 1)
-		go func() { // Touches no file: it only moves bytes.
-			_, err := io.CopyBuffer(onlyWriter{w}, r, make([]byte, 256<<10))
-			copied <- errors.Join(err, r.Close()) // A closed reader ends the tarballer.
-		}()
-		t.Do()
-		return <-copied
+		return send(t, w)
 	})
+}
+
+// Export writes a tar of a root to w, without what is mounted into it.
+func Export(root *rootfs.Root, w io.Writer) error {
+	t, err := archive.NewTarballer(root.Path, &archive.TarOptions{})
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return send(t, w)
+}
+
+func send(t *archive.Tarballer, w io.Writer) error {
+	r := t.Reader()
+	copied := make(chan error, 1)
+	go func() { // Touches no file: it only moves bytes.
+		_, err := io.CopyBuffer(onlyWriter{w}, r, make([]byte, 256<<10))
+		copied <- errors.Join(err, r.Close()) // A closed reader ends the tarballer.
+	}()
+	t.Do()
+	return <-copied
 }
 
 type onlyWriter struct{ io.Writer }

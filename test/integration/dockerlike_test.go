@@ -3,6 +3,8 @@
 package integration
 
 import (
+	"archive/tar"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -55,4 +57,45 @@ func TestAttachEndsWithTheClientsInput(t *testing.T) {
 	if got := arca.Inspect(t, name, "{{.State.Running}}"); got != "true" {
 		t.Error("the container ended with its client's input")
 	}
+}
+
+func TestExport(t *testing.T) {
+	t.Parallel()
+	volume := arca.Volume(t)
+	name := arca.Sleeper(t, "-v", volume+":/v")
+	arca.Docker(t, "exec", name, "sh", "-c", "echo own > /own; ln -s /own /link; echo not > /v/not; rm /bin/ls").OK()
+	for _, state := range []string{"running", "exited"} {
+		if state == "exited" {
+			arca.Docker(t, "stop", name).OK()
+		}
+		file := filepath.Join(t.TempDir(), "tar")
+		arca.Docker(t, "export", "-o", file, name).OK()
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]string{}
+		for r := tar.NewReader(f); ; {
+			h, err := r.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[h.Name] = string(b) + h.Linkname
+		}
+		_ = f.Close()
+		_, removed := found["bin/ls"]
+		_, foreign := found["v/not"]
+		_, place := found["v/"]
+		if found["own"] != "own\n" || found["link"] != "/own" || removed || foreign || !place {
+			t.Errorf("%s: %d files: own %q, link %q, removed %t, foreign %t, place %t", state, len(found), found["own"], found["link"], removed, foreign, place)
+		}
+	}
+	arca.Docker(t, "export", "no-such").Exit(1).ErrHas("No such container: no-such")
 }

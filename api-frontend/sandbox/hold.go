@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/errdefs"
+
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 	vmhelperv1 "github.com/arca-engine/arca/proto/vmhelper/v1"
 )
@@ -79,7 +81,9 @@ func (m *Manager) bootLocked(ctx context.Context, spec *vmhelperv1.SandboxSpec) 
 		}
 	}
 	if err != nil {
-		m.disown(ctx, spec.Id)
+		if !errdefs.IsUnavailable(err) { // Else vmhelper's return finds what it left.
+			m.disown(ctx, spec.Id)
+		}
 		return nil, err
 	}
 	b, err := newBox(m, resp.Sandbox)

@@ -49,7 +49,10 @@ func (s *Server) handle(fc *fasthttp.RequestCtx) {
 		peer.hijack()
 	}
 	peer.begin(x.cancel)
-	x.commonHeaders()
+	if err := s.headers.put(&fc.Response.Header, x.start); err != nil {
+		x.fail(err, "")
+		return
+	}
 
 	asked, rest := splitVersion(x.req.path)
 	route, vars := s.match.find(fc, x.req.method, rest)
@@ -95,13 +98,6 @@ func (x *exchange) run(route *Route, vars []pathVar, asked string) (resp Respons
 		r.body = &limitedBody{x.body, maxJSONBody}
 	}
 	return route.Handler(x.ctx, r)
-}
-
-func (x *exchange) commonHeaders() {
-	h := &x.fc.Response.Header
-	h.Set("Api-Version", MaxAPIVersion)
-	h.Set("Docker-Experimental", "false")
-	h.Set("Ostype", "linux")
 }
 
 // answer writes the response, or arranges that it is written.

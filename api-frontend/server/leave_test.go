@@ -19,8 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The one that keeps the Date header's time.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	goleak.VerifyTestMain(m)
 }
 
 func TestDate(t *testing.T) {

@@ -29,9 +29,6 @@ type Config struct {
 	EngineVersion string
 	// Logger takes the request log; nil is silence.
 	Logger hclog.Logger
-	// NoDate leaves the Date header out. fasthttp keeps the time in a goroutine that never ends, which tests take for a
-	// leak.
-	NoDate bool
 	// Grace is how long short calls may go on after Serve's context has ended; zero means ten seconds.
 	Grace time.Duration
 }
@@ -44,6 +41,7 @@ type Server struct {
 	http    *fasthttp.Server
 	conns   connSet
 	counter atomic.Uint64
+	headers headers
 
 	base    context.Context
 	cancel  context.CancelCauseFunc
@@ -75,7 +73,7 @@ func New(cfg Config) (*Server, error) {
 		MaxRequestBodySize:           prefetch,
 		DisablePreParseMultipartForm: true,
 		NoDefaultContentType:         true,
-		NoDefaultDate:                cfg.NoDate,
+		NoDefaultDate:                true, // headers makes it.
 		KeepHijackedConns:            true,
 		Concurrency:                  1 << 20,
 		ConnState:                    s.conns.state,

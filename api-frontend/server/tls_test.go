@@ -24,7 +24,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWaiter()
-	serve(t, server.Config{Routes: append(w.routes(), echo()...), NoDate: true}, l)
+	serve(t, server.Config{Routes: append(w.routes(), echo()...)}, l)
 
 	stranger, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "localhost"})
 	if err == nil {

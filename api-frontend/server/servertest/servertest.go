@@ -42,7 +42,6 @@ func NewConfig(t testing.TB, cfg server.Config) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.NoDate = true
 	s, err := server.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -118,11 +118,11 @@ func copies(dir string) group {
 			return removeOne(ctx, e)
 		},
 		figures: []figure{
-			{name: "docker cp in, 256 MiB", unit: "MB/s", more: true, rounds: 5, prepare: prepare,
+			{name: "docker cp in, 256 MiB", unit: "MB/s", more: true, rounds: 5, fills: 2 * size, prepare: prepare,
 				measure: func(ctx context.Context, e *engine) (float64, error) {
 					return perSecond(size, func() error { return in(ctx, e) })
 				}},
-			{name: "docker cp out, 256 MiB", unit: "MB/s", more: true, rounds: 5, prepare: prepare,
+			{name: "docker cp out, 256 MiB", unit: "MB/s", more: true, rounds: 5, fills: 2 * size, prepare: prepare,
 				measure: func(ctx context.Context, e *engine) (float64, error) {
 					return perSecond(size, func() error {
 						_, err := e.docker(ctx, "cp", theContainer+":/f", filepath.Join(dir, "out"))

@@ -17,7 +17,7 @@ func images(dir string) group {
 		return err
 	}
 	timed := func(name string, prepare, do, after func(context.Context, *engine) error) figure {
-		return figure{name: name, unit: "ms", rounds: 3, prepare: prepare, measure: func(ctx context.Context, e *engine) (float64, error) {
+		return figure{name: name, unit: "ms", rounds: 5, fills: 400 * mib, prepare: prepare, measure: func(ctx context.Context, e *engine) (float64, error) {
 			ms, err := milliseconds(func() error { return do(ctx, e) })
 			if err == nil && after != nil {
 				err = after(ctx, e)

@@ -20,17 +20,17 @@ func output(n int64) group {
 		made[e] = false
 		return removeOne(ctx, e)
 	}
-	mbps := func(name string, prepare func(context.Context, *engine) error, measure func(context.Context, *engine) error) figure {
-		return figure{name: name + ", " + size, unit: "MB/s", more: true, prepare: prepare, measure: func(ctx context.Context, e *engine) (float64, error) {
+	mbps := func(name string, fills int64, prepare func(context.Context, *engine) error, measure func(context.Context, *engine) error) figure {
+		return figure{name: name + ", " + size, unit: "MB/s", more: true, fills: fills, prepare: prepare, measure: func(ctx context.Context, e *engine) (float64, error) {
 			return perSecond(n, func() error { return measure(ctx, e) })
 		}}
 	}
 	return group{clean: clean, figures: []figure{
-		mbps("attached run", nil, func(ctx context.Context, e *engine) error {
+		mbps("attached run", 5*n/2, nil, func(ctx context.Context, e *engine) error {
 			made[e] = true
 			return drain(e.command(ctx, run...), n)
 		}),
-		mbps("docker logs", func(ctx context.Context, e *engine) error {
+		mbps("docker logs", 0, func(ctx context.Context, e *engine) error {
 			if made[e] {
 				return nil
 			}
@@ -39,14 +39,14 @@ func output(n int64) group {
 		}, func(ctx context.Context, e *engine) error {
 			return drain(e.command(ctx, "logs", theContainer), n)
 		}),
-		mbps("docker logs -f of a process that writes", clean, func(ctx context.Context, e *engine) error {
+		mbps("docker logs -f of a process that writes", 5*n/2, clean, func(ctx context.Context, e *engine) error {
 			made[e] = true
 			if _, err := e.docker(ctx, append([]string{"run", "-d"}, run[1:]...)...); err != nil {
 				return err
 			}
 			return drain(e.command(ctx, "logs", "-f", theContainer), n)
 		}),
-		mbps("stdin of run -i", nil, func(ctx context.Context, e *engine) error {
+		mbps("stdin of run -i", 0, nil, func(ctx context.Context, e *engine) error {
 			cmd := e.command(ctx, "run", "--rm", "-i", "--net", "none", "busybox", "sh", "-c", "cat >/dev/null; echo end")
 			cmd.Stdin = io.LimitReader(zeroes{}, n)
 			return drain(cmd, int64(len("end\n")))

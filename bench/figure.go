@@ -17,7 +17,7 @@ type figure struct {
 	// more: a greater value is the better one.
 	more bool
 	// rounds: how often the engines take turns; the median counts.
-	rounds  int
+	rounds int
 	// fills is how many bytes of page cache it fills.
 	fills   int64
 	prepare func(ctx context.Context, e *engine) error

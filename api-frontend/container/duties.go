@@ -28,11 +28,7 @@ func (e *Engine) resumeDuties(ctx context.Context) {
 		case r.State.Status == record.Exited && (p.IsAlways() || !r.State.HasBeenManuallyStopped &&
 			(p.IsUnlessStopped() || p.IsOnFailure() && r.State.ExitCode != 0 &&
 				(p.MaximumRetryCount == 0 || r.State.RestartCount < p.MaximumRetryCount))):
-			e.goRun(func(ctx context.Context) {
-				if err := e.Start(ctx, c.id); err != nil && !errdefs.IsNotModified(err) {
-					e.log.Error("start by restart policy", "container", c.id, "error", err)
-				}
-			})
+			e.goRun(func(ctx context.Context) { e.startByPolicy(ctx, c) })
 		}
 	}
 }

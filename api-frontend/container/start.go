@@ -148,6 +148,10 @@ func (e *Engine) startFailed(ctx context.Context, c *Container, r *run, cause er
 		r.end()
 		return cause
 	}
+	if transient(cause) && c.Record().State.Status == record.Restarting && !e.shutting.Load() {
+		r.end()
+		return fmt.Errorf("%w: %w", errTryAgain, cause)
+	}
 	code, told := startError(cause)
 	wasActive := c.Record().State.IsActive()
 	rec, err := e.noteFailure(ctx, c, code, told)

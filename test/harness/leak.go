@@ -1,7 +1,7 @@
 package harness
 
 import (
-	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -16,19 +16,21 @@ import (
 // Snapshot is what an instance holds of the machine.
 type Snapshot struct {
 	Mounts, Namespaces, Cgroups, Loops, Processes int
-	Descriptors                                   map[string]int // by daemon
+	Descriptors                                   map[string]int // by daemon; agents are taken together
+	Goroutines                                    int            // of the frontend
 }
 
 // Take counts what the instance holds: processes that belong to its daemons' trees or name its home, namespaces those
-// processes are in, loop devices backed by its files, mounts and cgroups of the machine.
+// processes are in, loop devices backed by its files, its mounts and cgroups.
 func (i *Instance) Take(t testing.TB) Snapshot {
 	t.Helper()
 	s := Snapshot{Descriptors: map[string]int{}}
-	s.Mounts = countLines(t, "/proc/self/mountinfo")
+	s.Mounts = i.mounts(t)
 	s.Loops = i.loops(t)
-	s.Cgroups = cgroups()
+	s.Cgroups = i.cgroups()
 	namespaces := map[string]bool{}
-	for _, pid := range pids(t) {
+	tree := i.tree(t)
+	for _, pid := range tree {
 		for _, ns := range []string{"pid", "mnt", "net", "ipc", "uts", "cgroup"} {
 			if link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, ns)); err == nil {
 				namespaces[link] = true
@@ -36,14 +38,36 @@ func (i *Instance) Take(t testing.TB) Snapshot {
 		}
 	}
 	s.Namespaces = len(namespaces)
-	tree := i.tree(t)
 	s.Processes = len(tree)
 	for _, job := range []string{"frontend", "vmhelper"} {
 		if pid := i.DaemonPID(job); pid > 0 {
 			s.Descriptors[job] = countEntries(fmt.Sprintf("/proc/%d/fd", pid))
 		}
 	}
+	s.Descriptors["worker"] = countEntries(fmt.Sprintf("/proc/%d/fd", i.Worker(t)))
+	for _, pid := range tree {
+		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && strings.TrimSpace(string(name)) == "arca-guest" {
+			s.Descriptors["agents"] += countEntries(fmt.Sprintf("/proc/%d/fd", pid))
+		}
+	}
+	s.Goroutines = i.goroutines(t)
 	return s
+}
+
+// goroutines asks the frontend how many it has; 0 while it is away.
+func (i *Instance) goroutines(t testing.TB) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), CommandTimeout)
+	defer cancel()
+	out, err := i.Command(ctx, "info", "--format", "{{.NGoroutines}}").Output()
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // DaemonPID tells the pid of a daemon of the instance; 0 when it does not run.
@@ -61,7 +85,7 @@ func (i *Instance) state(job string) jobState {
 	return state
 }
 
-// Back waits until nothing is more than it was; slack is allowed on descriptors, which idle connections hold.
+// Back waits until nothing is more than it was; slack is allowed on descriptors and goroutines, which idle connections hold.
 func (before Snapshot) Back(t testing.TB, i *Instance, slack int) {
 	t.Helper()
 	Eventually(t, 20*time.Second, func() error {
@@ -82,6 +106,9 @@ func (before Snapshot) Back(t testing.TB, i *Instance, slack int) {
 			if n > before.Descriptors[job]+slack {
 				more = append(more, fmt.Sprintf("descriptors of %s: %d before, %d now", job, before.Descriptors[job], n))
 			}
+		}
+		if now.Goroutines > before.Goroutines+slack {
+			more = append(more, fmt.Sprintf("goroutines of the frontend: %d before, %d now", before.Goroutines, now.Goroutines))
 		}
 		if len(more) > 0 {
 			return fmt.Errorf("left behind: %s", strings.Join(more, "; "))
@@ -167,10 +194,10 @@ func (i *Instance) loops(t testing.TB) int {
 	return n
 }
 
-func cgroups() int {
+func (i *Instance) cgroups() int {
 	n := 0
-	for _, pattern := range []string{"/sys/fs/cgroup/arca*", "/sys/fs/cgroup/*/arca*"} {
-		tops, err := filepath.Glob(pattern)
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		tops, err := filepath.Glob(pattern + i.group())
 		if err != nil {
 			continue
 		}
@@ -186,18 +213,14 @@ func cgroups() int {
 	return n
 }
 
-func countLines(t testing.TB, path string) int {
+// mounts counts what is mounted on the machine from, or below, the instance's directory.
+func (i *Instance) mounts(t testing.TB) int {
 	t.Helper()
-	f, err := os.Open(path)
+	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }()
-	n := 0
-	for s := bufio.NewScanner(f); s.Scan(); {
-		n++
-	}
-	return n
+	return strings.Count(string(b), i.Home+"/")
 }
 
 func countEntries(dir string) int {

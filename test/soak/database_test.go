@@ -14,7 +14,7 @@ import (
 )
 
 // TestDatabase: a database in a named volume is killed again and again under write load, by killing its container, its
-// agent, the worker and the keeper in turn; what it said was committed is there.
+// agent, the worker, the keeper and the frontend in turn; what it said was committed is there.
 func TestDatabase(t *testing.T) {
 	volume := arca.Volume(t)
 	name := arca.Start(t, "-v", volume+":/var/lib/mysql", "-e", "MARIADB_ROOT_PASSWORD=x", "-e", "MARIADB_DATABASE=d", "mariadb")
@@ -23,7 +23,7 @@ func TestDatabase(t *testing.T) {
 	committed := 0
 	for i := range scaled(t, 20) {
 		writer := write(t, name, committed)
-		kind := []string{"container", "agent", "worker", "keeper"}[i%4]
+		kind := []string{"container", "agent", "worker", "keeper", "frontend"}[i%5]
 		harness.Eventually(t, time.Minute, func() error {
 			if writer.committed() < committed+50 {
 				return fmt.Errorf("%d rows are committed before %s is killed", writer.committed()-committed, kind)
@@ -41,6 +41,8 @@ func TestDatabase(t *testing.T) {
 			harness.Kill(t, kind, arca.Worker(t))
 		case "keeper":
 			harness.Kill(t, kind, arca.DaemonPID("vmhelper"))
+		case "frontend":
+			harness.Kill(t, kind, arca.DaemonPID("frontend"))
 		}
 		committed = writer.stop()
 		harness.Eventually(t, time.Minute, func() error {

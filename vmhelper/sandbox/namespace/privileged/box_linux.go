@@ -46,6 +46,12 @@ func (b *box) description() Description {
 	return d
 }
 
+func (b *box) isShown() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.shown
+}
+
 // update changes the description, on disk too.
 func (b *box) update(f func(*Description)) error {
 	b.mu.Lock()

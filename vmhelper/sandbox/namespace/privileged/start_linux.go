@@ -33,7 +33,7 @@ func instanceName(home string) string {
 }
 
 // start starts a sandbox and sends its agent the boot request; the worker waits for the answer.
-func (m *Manager) start(ctx context.Context, req *Start) (wire.Message, error) {
+func (m *Manager) start(ctx context.Context, req *Start) (_ wire.Message, err error) {
 	if err := req.check(); err != nil {
 		return nil, err
 	}
@@ -48,11 +48,16 @@ func (m *Manager) start(ctx context.Context, req *Start) (wire.Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start sandbox: %w", err)
 	}
+	defer func() { // A panic counts too: nobody knows of this sandbox yet.
+		if !b.isShown() {
+			err = errors.Join(err, m.giveUp(b))
+		}
+	}()
 	if err := m.equip(b, req); err != nil {
-		return nil, fmt.Errorf("start sandbox: %w", errors.Join(err, m.giveUp(b)))
+		return nil, fmt.Errorf("start sandbox: %w", err)
 	}
 	if err := failpoint.Hit("sandbox/started"); err != nil {
-		return nil, errors.Join(err, m.giveUp(b))
+		return nil, err
 	}
 	b.mu.Lock()
 	b.shown = true
@@ -69,7 +74,7 @@ func (m *Manager) giveUp(b *box) error {
 }
 
 // launch makes the directory and groups of a sandbox and starts its agent, which waits for its boot request.
-func (m *Manager) launch(req *Start) (_ *box, err error) {
+func (m *Manager) launch(req *Start) (*box, error) {
 	b := &box{m: m, id: req.ID, bootID: req.BootID, done: make(chan struct{})}
 	if err := unix.Mkdirat(int(m.sandboxes.Fd()), req.ID, 0o700); err != nil {
 		return nil, classify(&os.PathError{Op: "mkdir", Path: req.ID, Err: err})
@@ -80,12 +85,18 @@ func (m *Manager) launch(req *Start) (_ *box, err error) {
 		return nil, classify(&os.PathError{Op: "open", Path: req.ID, Err: err})
 	}
 	b.dir = os.NewFile(uintptr(fd), req.ID)
-	if err = m.spawn(b, req); err != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), cleanupLimit)
-		defer cancel()
-		m.clean(ctx, b)
+	spawned := false
+	defer func() { // A panic counts too.
+		if !spawned {
+			ctx, cancel := context.WithTimeout(context.Background(), cleanupLimit)
+			defer cancel()
+			m.clean(ctx, b)
+		}
+	}()
+	if err := m.spawn(b, req); err != nil {
 		return nil, err
 	}
+	spawned = true
 	m.mu.Lock()
 	m.boxes[req.ID] = b
 	m.mu.Unlock()

@@ -175,10 +175,10 @@ func TestFailpoints(t *testing.T) {
 		points = append(points, "frontend/agent/"+m, "frontend/agent/"+m+"/answer")
 	}
 	points = append(points, "frontend/agent/Events")
+	w := newWorld(t)
 	for _, point := range points {
 		for _, action := range []string{"1*error", "1-1*error", "delay:10ms"} {
 			t.Run(point+"="+action, func(t *testing.T) {
-				w := newWorld(t)
 				id := w.create("run")
 				check(t, failpoint.Arm(point+"="+action))
 				zero := 0

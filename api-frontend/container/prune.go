@@ -1,7 +1,12 @@
 package container
 
 import (
+	"context"
+	"fmt"
 	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
 
 	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/filter"
@@ -29,4 +34,36 @@ func pruneFilter(f filter.Filter) (func(*record.Container) bool, error) {
 			f.MatchKVList("label", r.Config.Labels) &&
 			(!f.Contains("label!") || !f.MatchKVList("label!", r.Config.Labels))
 	}, nil
+}
+
+// Prune removes the containers that do not run and that the filters (label, label!, until) let through.
+func (e *Engine) Prune(ctx context.Context, f filter.Filter) (container.PruneReport, error) {
+	report := container.PruneReport{ContainersDeleted: []string{}}
+	match, err := pruneFilter(f)
+	if err != nil {
+		return report, err
+	}
+	for _, c := range e.All() {
+		if ctx.Err() != nil {
+			break // What was removed is told.
+		}
+		r := c.Record()
+		if r.State.IsActive() || !match(r) {
+			continue
+		}
+		size, err := e.sandboxes.Client().UsageUpper(ctx, r.ID)
+		if err != nil {
+			return report, err
+		}
+		if err := e.remove(context.WithoutCancel(ctx), c, RemoveOptions{}); err != nil {
+			e.log.Warn("prune container", "container", r.ID, "error", err)
+			continue
+		}
+		report.SpaceReclaimed += uint64(size)
+		report.ContainersDeleted = append(report.ContainersDeleted, r.ID)
+	}
+	e.events.Publish(events.Message{Type: events.ContainerEventType, Action: events.ActionPrune, Actor: events.Actor{
+		Attributes: map[string]string{"reclaimed": fmt.Sprint(report.SpaceReclaimed)},
+	}})
+	return report, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
 
 	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/store"
@@ -180,4 +181,17 @@ func (e *Engine) removeUpper(ctx context.Context, rec *record.Container) error {
 		return err
 	}
 	return e.sandboxes.Client().RemoveUpper(ctx, rec.ID)
+}
+
+// removeAnonymous removes the volumes that came with the container and that nobody else uses.
+func (e *Engine) removeAnonymous(ctx context.Context, rec *record.Container) {
+	var names []string
+	for _, m := range rec.Mounts {
+		if m.Type == mount.TypeVolume && m.Anonymous {
+			names = append(names, m.Name)
+		}
+	}
+	if err := e.volumes.RemoveUnused(ctx, names...); err != nil {
+		e.log.Error("remove anonymous volumes", "container", rec.ID, "error", err)
+	}
 }

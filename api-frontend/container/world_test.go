@@ -243,9 +243,9 @@ func (w *world) gone(id string) {
 // eventually polls: what it waits for has no notification of its own.
 func (w *world) eventually(what string, cond func() bool) {
 	w.t.Helper()
-	for end := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(15 * time.Second); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("%s: not within 10 s", what)
+			w.t.Fatalf("%s: not within 15 s", what)
 		}
 	}
 }

@@ -355,7 +355,7 @@ func TestFeedWaitsForTheAgent(t *testing.T) {
 			}
 			done := make(chan error, 1)
 			go func() {
-				err := Feed(conn, strings.NewReader("input"), c.tty, c.stays, nil)
+				err := Feed(conn, strings.NewReader("input"), c.tty, func() bool { return c.stays }, nil)
 				done <- errors.Join(err, conn.Close())
 			}()
 			if b, err := io.ReadAll(agent); err != nil || string(b) != "input" {

@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -39,26 +40,35 @@ func CopyStdin(dst Stdin, src io.Reader, tty bool, keys []byte) error {
 
 // Feed is CopyStdin over a connection of the agent's StdinStream that was opened with Confirmed: once its half is closed it
 // stays open until the agent has closed it too, by which the agent tells the end of input from a host that has died.
-// stays says that the process's stdin outlives this client. Feed does not close the connection, and ends when somebody
-// does.
-func Feed(conn join.Stream, src io.Reader, tty, stays bool, keys []byte) error {
-	dst := &half{Stream: conn, keep: stays}
-	if err := CopyStdin(dst, src, tty, keys); err != nil || !dst.closed {
+// keep is asked at the end of the client's input whether the process's stays open. Feed does not close the connection, and
+// ends when somebody does.
+func Feed(conn join.Stream, src io.Reader, tty bool, keep func() bool, keys []byte) error {
+	dst := &half{Stream: conn, keep: keep}
+	if err := CopyStdin(dst, src, tty, keys); err != nil && !dst.closed {
 		return err
 	}
-	var b [1]byte
-	_, _ = conn.Read(b[:]) // Whatever ends the wait, the connection has served.
+	if dst.closed {
+		var b [1]byte
+		_, _ = conn.Read(b[:]) // Whatever ends the wait, the connection has served.
+	}
 	return nil
 }
 
-// half remembers whether its write half was closed; with keep it never is.
+// Left tells whether a context has ended because the client left, and not because the frontend ends.
+func Left(ctx context.Context) bool {
+	var l interface{ ClientLeft() }
+	return errors.As(context.Cause(ctx), &l)
+}
+
+// half remembers whether its write half was closed.
 type half struct {
 	join.Stream
-	keep, closed bool
+	keep   func() bool
+	closed bool
 }
 
 func (h *half) CloseWrite() error {
-	if h.keep {
+	if h.keep() {
 		return nil
 	}
 	err := h.Stream.CloseWrite()

@@ -122,6 +122,10 @@ func (a *Attachment) Run(ctx context.Context, peer Peer) error {
 	if cerr := peer.CloseWrite(); err == nil && cerr != nil && ctx.Err() == nil {
 		err = cerr
 	}
+	if attach.Left(ctx) {
+		_ = peer.Close() // Ends the input, which is told before the agent's stream is closed.
+		wg.Wait()
+	}
 	cancel(nil)
 	_ = peer.Close()
 	wg.Wait()
@@ -148,10 +152,22 @@ func (a *Attachment) stdin(ctx context.Context, peer Peer) error {
 		return sandbox.Native(err)
 	}
 	defer func() { _ = conn.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	once := a.c.Record().Config.StdinOnce
+	// Input that belongs to one client ends with it; a frontend that ends leaves it to the next.
+	keep := func() bool { return !once || ctx.Err() != nil && !attach.Left(ctx) }
+	stop := context.AfterFunc(ctx, func() {
+		if !keep() && !a.TTY { // What the client had sent goes out, and the end of it.
+			_ = conn.SetDeadline(time.Now().Add(stdinLimit))
+			return
+		}
+		_ = conn.Close()
+	})
 	defer stop()
-	return attach.Feed(join.Of(conn), peer, a.TTY, !a.c.Record().Config.StdinOnce, a.keys)
+	return attach.Feed(join.Of(conn), peer, a.TTY, keep, a.keys)
 }
+
+// stdinLimit bounds how long the input of a client that has left is still passed on.
+const stdinLimit = 10 * time.Second
 
 // nextRun waits for the run that is in progress, or the next, to have its process.
 func (c *Container) nextRun(ctx context.Context) (*run, error) {

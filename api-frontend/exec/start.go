@@ -216,5 +216,5 @@ func (s *Service) stdin(ctx context.Context, e *Exec, agent Agent, client join.S
 	dst := join.Of(conn)
 	defer func() { _ = dst.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = dst.Close() })()
-	return attach.Feed(dst, client, e.req.Tty, false, e.detachKeys)
+	return attach.Feed(dst, client, e.req.Tty, func() bool { return ctx.Err() != nil }, e.detachKeys)
 }

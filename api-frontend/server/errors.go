@@ -9,12 +9,19 @@ import (
 
 var (
 	// ErrClientLeft is the cause of a request context whose client closed its connection.
-	ErrClientLeft = errors.New("the client closed the connection")
+	ErrClientLeft error = clientLeft{}
 	// ErrStopping is the cause of a request context that ended because the server stops.
 	ErrStopping = errors.New("the server is stopping")
 
 	errBodyTooLarge error = statusError{http.StatusRequestEntityTooLarge, "request body too large"}
 )
+
+type clientLeft struct{}
+
+func (clientLeft) Error() string { return "the client closed the connection" }
+
+// ClientLeft marks the error for those who do not know this package.
+func (clientLeft) ClientLeft() {}
 
 // statusClientLeft stands in the log for an answer that nobody waited for.
 const statusClientLeft = 499

@@ -109,10 +109,11 @@ func TestDetachKeys(t *testing.T) {
 func TestAttach(t *testing.T) {
 	t.Parallel()
 	name := arca.Container(t)
-	arca.Docker(t, "run", "-d", "-i", "--name", name, "busybox", "sh", "-c", "while read l; do echo got $l; echo also $l >&2; done; exit 9").OK()
-	r := arca.DockerInput(t, "a\nb\n", "attach", name).Exit(9).Out("got a\ngot b\n")
-	if r.Stderr != "also a\nalso b\n" {
-		t.Errorf("stderr %q", r.Stderr)
+	arca.Docker(t, "run", "-d", "-i", "--name", name, "busybox", "sh", "-c", "while read l; do [ $l != end ] || exit 9; echo got $l; echo also $l >&2; done; exit 8").OK()
+	// The input stays open after its client, as in dockerd: only the process can end it.
+	r := arca.DockerInput(t, "a\nb\nend\n", "attach", name).Exit(9)
+	if r.Stderr != "also a\nalso b\n" || r.Stdout != "got a\ngot b\n" {
+		t.Errorf("stdout %q, stderr %q", r.Stdout, r.Stderr)
 	}
 	arca.Docker(t, "attach", name).Exit(1).ErrHas("cannot attach to a stopped container")
 	arca.Docker(t, "attach", "no-such").Exit(1).ErrHas("No such container: no-such")
@@ -176,4 +177,59 @@ func TestManyAttached(t *testing.T) {
 			t.Errorf("a client saw %d bytes: %.40q", len(got), got)
 		}
 	}
+}
+
+// A container that was started with -d -i outlives its clients, and its input does.
+func TestInputOutlivesClients(t *testing.T) {
+	t.Parallel()
+	name := arca.Start(t, "-i", "busybox", "sh", "-c", "while read l; do echo got $l; [ $l != end ] || exit 4; done; exit 5")
+	want := ""
+	for _, word := range []string{"one", "two", "end"} {
+		want += "got " + word + "\n"
+		cmd := arca.Command(t.Context(), "attach", name)
+		cmd.Stdin = strings.NewReader(word + "\n") // Its end ends the client's input alone.
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		harness.Eventually(t, harness.CommandTimeout, func() error {
+			out, err := arca.Command(t.Context(), "logs", name).Output()
+			if err == nil && string(out) != want {
+				err = fmt.Errorf("log %q", out)
+			}
+			return err
+		})
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	arca.Docker(t, "wait", name).OK().Out("4\n")
+}
+
+// The input of docker run ends with its client, however it ends, as in dockerd.
+func TestKilledClientEndsTheInput(t *testing.T) {
+	t.Parallel()
+	name := "killed-client"
+	t.Cleanup(func() { _ = arca.Command(context.Background(), "rm", "-f", name).Run() })
+	cmd := arca.Command(t.Context(), "run", "--name", name, "-i", "busybox", "sh", "-c", "cat; exit 6")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(in, "hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, harness.CommandTimeout, func() error {
+		out, err := arca.Command(t.Context(), "logs", name).Output()
+		if err == nil && string(out) != "hello\n" {
+			err = fmt.Errorf("log %q", out)
+		}
+		return err
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	arca.Docker(t, "wait", name).OK().Out("6\n")
 }

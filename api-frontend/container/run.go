@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/api/types/events"
@@ -29,6 +30,8 @@ type run struct {
 	mu   sync.Mutex
 	exit *guestv1.Exit // the first report counts.
 	oom  bool
+
+	joins atomic.Int32 // connections to bound sockets.
 
 	stopPump context.CancelCauseFunc // set by begin.
 
@@ -83,9 +86,21 @@ func (r *run) OutOfMemory() {
 	r.e.publish(events.ActionOOM, r.c.Record(), nil)
 }
 
+// maxJoins bounds the connections to bound sockets of one run.
+const maxJoins = 4096
+
 // SocketConnected implements sandbox.Handler.
 func (r *run) SocketConnected(sc *guestv1.SocketConnection) {
-	r.e.goRun(func(ctx context.Context) { r.joinSocket(ctx, sc) })
+	if r.joins.Add(1) > maxJoins { // An honest agent keeps fewer waiting.
+		r.joins.Add(-1)
+		return
+	}
+	if !r.e.goRun(func(ctx context.Context) {
+		defer r.joins.Add(-1)
+		r.joinSocket(ctx, sc)
+	}) {
+		r.joins.Add(-1)
+	}
 }
 
 // joinSocket joins a connection to a bound socket with the host's socket.

@@ -90,13 +90,25 @@ func (s *Service) acknowledge(agent Agent, containerID, execID string) {
 	}
 }
 
+// maxStrangers bounds the exits of unknown processes that are acknowledged at once: an agent may tell of any number.
+const maxStrangers = 256
+
 // Exited is told by the engine that a process other than a container's first has ended.
 func (s *Service) Exited(containerID, execID string, x *guestv1.Exit) {
 	if e := s.find(execID); e != nil && e.container == containerID {
 		e.exit(int(x.Code))
 		return
 	}
-	s.goRun(func() { s.abandon(containerID, execID) })
+	if s.strangers.Add(1) > maxStrangers { // The agent tells again to the next subscriber.
+		s.strangers.Add(-1)
+		return
+	}
+	if !s.goRun(func() {
+		defer s.strangers.Add(-1)
+		s.abandon(containerID, execID)
+	}) {
+		s.strangers.Add(-1)
+	}
 }
 
 // abandon takes and drops what is left of a process that a former frontend started.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/containerd/errdefs"
 	"github.com/hashicorp/go-hclog"
@@ -58,6 +59,8 @@ type Service struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
+
+	strangers atomic.Int32 // exits of unknown processes that are being acknowledged.
 }
 
 var errClosed = errors.New("the engine is shutting down")

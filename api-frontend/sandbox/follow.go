@@ -7,6 +7,9 @@ import (
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
 
+// maxExitCode is the greatest that a process can have, whatever an agent says.
+const maxExitCode = 255
+
 // A connection that breaks at once again is not hammered.
 const (
 	retryFirst = 10 * time.Millisecond
@@ -66,6 +69,7 @@ func (b *Box) receive() error {
 		}
 		switch e := ev.Event.(type) {
 		case *guestv1.Event_Exit:
+			e.Exit.Code = min(e.Exit.Code, maxExitCode)
 			if h := b.handler(e.Exit.ContainerId); h != nil {
 				h.Exited(e.Exit)
 			}

@@ -42,8 +42,8 @@ func manyContainers(n int) group {
 		f.prepare = start
 		return f
 	}
-	request := func(name, path string) figure {
-		return running(figure{name: name, unit: "ms", rounds: 51, measure: func(ctx context.Context, e *engine) (float64, error) {
+	request := func(name, path string, rounds int) figure {
+		return running(figure{name: name, unit: "ms", rounds: rounds, measure: func(ctx context.Context, e *engine) (float64, error) {
 			return milliseconds(func() error { _, err := e.call(ctx, "GET", path, nil); return err })
 		}})
 	}
@@ -55,9 +55,9 @@ func manyContainers(n int) group {
 			return ms / 1000, err
 		}},
 		running(ps),
-		request("GET /containers/json", "/containers/json"),
-		request("GET /containers/NAME/json", "/containers/"+name(0)+"/json"),
-		request("GET /containers/NAME/stats, one shot", "/containers/"+name(0)+"/stats?stream=0&one-shot=1"),
+		request("GET /containers/json", "/containers/json", 51),
+		request("GET /containers/NAME/json", "/containers/"+name(0)+"/json", 51),
+		request("GET /containers/NAME/stats, one shot", "/containers/"+name(0)+"/stats?stream=0&one-shot=1", 3),
 		running(stats),
 		running(figure{name: "RSS of the daemon", unit: "MB", measure: func(ctx context.Context, e *engine) (float64, error) { return rss(ctx, e.pids()) }}),
 		running(figure{name: "CPU of all processes", unit: "%", measure: func(ctx context.Context, e *engine) (float64, error) { return cpu(ctx, e.all()) }}),

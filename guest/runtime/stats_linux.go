@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bufio"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,7 +37,7 @@ func statsUnified(s *container.StatsResponse, dir string) {
 	s.MemoryStats.Stats, _ = KeyValues(filepath.Join(dir, "memory.stat"))
 	events, _ := KeyValues(filepath.Join(dir, "memory.events"))
 	s.MemoryStats.Failcnt = events["oom"]
-	s.PidsStats = container.PidsStats{Current: number(dir, "pids.current"), Limit: number(dir, "pids.max")}
+	s.PidsStats = container.PidsStats{Current: number(dir, "pids.current"), Limit: limit(dir, "pids.max")}
 	lines(filepath.Join(dir, "io.stat"), func(f []string) {
 		major, minor, ok := device(f[0])
 		if !ok {
@@ -104,6 +105,14 @@ func number(dir, file string) uint64 {
 	}
 	n, _ := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
 	return n
+}
+
+// limit is number, but "max" is the greatest: what Docker shows for version 2.
+func limit(dir, file string) uint64 {
+	if b, err := os.ReadFile(filepath.Join(dir, file)); err == nil && strings.TrimSpace(string(b)) == "max" {
+		return math.MaxUint64
+	}
+	return number(dir, file)
 }
 
 func lines(path string, f func(fields []string)) {

@@ -88,7 +88,7 @@ func (i *Instance) state(job string) jobState {
 // Back waits until nothing is more than it was; slack is allowed on descriptors and goroutines, which idle connections hold.
 func (before Snapshot) Back(t testing.TB, i *Instance, slack int) {
 	t.Helper()
-	Eventually(t, 20*time.Second, func() error {
+	Eventually(t, time.Minute, func() error { // what clients left behind has to end first
 		now := i.Take(t)
 		var more []string
 		for _, c := range []struct {

@@ -16,7 +16,10 @@ import (
 var actions = []string{"error", "kill", "delay:300ms", "panic"}
 
 // unreachable are points that no session of one user reaches, and why.
-var unreachable = map[string]string{}
+var unreachable = map[string]string{
+	"frontend/agent/Shutdown":        "vmhelper alone asks an agent to shut down",
+	"frontend/agent/Shutdown/answer": "vmhelper alone asks an agent to shut down",
+}
 
 // TestEveryPoint: whole with ARCA_SOAK=1, else each point in one way.
 func TestEveryPoint(t *testing.T) {
@@ -34,6 +37,27 @@ func TestEveryPoint(t *testing.T) {
 				continue
 			}
 			t.Run(point+"="+action, func(t *testing.T) { fault(t, point, "1*"+action, true) })
+		}
+	}
+}
+
+// TestEveryPointIsReached: one session comes by every failpoint, so that the other tests mean something.
+func TestEveryPointIsReached(t *testing.T) {
+	all := points(t)
+	for _, point := range all {
+		if !strings.HasPrefix(point, "guest/") { // those pass to one agent together, and are seen by that alone
+			arm(t, point, "0*error")
+		}
+	}
+	newSession(t).run()
+	for _, point := range all {
+		if strings.HasPrefix(point, "guest/") {
+			continue
+		}
+		if reached, _ := disarm(t, point); !reached && unreachable[point] == "" {
+			t.Errorf("no step of the session reaches %s", point)
+		} else if reached && unreachable[point] != "" {
+			t.Errorf("%s is reached: take it out of the table", point)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -109,9 +110,10 @@ func (s *session) run() {
 	s.docker([]string{"create", "--name", s.name, "-t", "-v", s.volume + ":/data", "-v", s.bind + ":/bind",
 		"busybox", "sh", "-c", "echo begun; trap 'exit 7' TERM; while :; do sleep 0.05; done"}, "already in use")
 	s.docker([]string{"cp", filepath.Join(harness.Root(), "go.mod"), s.name + ":/copied"})
+	s.docker([]string{"cp", filepath.Join(harness.Root(), "go.mod"), s.name + ":/tmp"})
 	s.docker([]string{"start", s.name})
 	s.alive(s.name, "exec", s.name, "sh", "-c", "echo kept > /data/f && cat /bind/none 2>/dev/null; test -s /copied")
-	s.docker([]string{"run", "--rm", "-v", arca.Socket() + ":/engine.sock", "nginx", "curl", "-sf", "--max-time", "5", "--unix-socket", "/engine.sock", "http://d/_ping"})
+	s.socket()
 	s.alive(s.name, "top", s.name)
 	s.alive(s.name, "stats", "--no-stream", s.name)
 	s.alive(s.name, "diff", s.name)
@@ -121,6 +123,7 @@ func (s *session) run() {
 	s.repaired(func() error { _, err := s.try("start", s.name); return err }, []string{"pause", s.name}, "already paused")
 	s.docker([]string{"unpause", s.name}, "not paused", "is not running")
 	s.joiner()
+	s.agent()
 	s.daemons()
 	s.docker([]string{"ps", "-a", "-s"})
 	s.docker([]string{"system", "df", "-v"})
@@ -157,6 +160,30 @@ func (s *session) joiner() {
 }
 
 func second(_ string, err error) error { return err }
+
+// socket speaks to a socket of the host from within a container.
+func (s *session) socket() {
+	s.t.Helper()
+	path := filepath.Join(s.bind, "host.sock")
+	_ = os.Remove(path)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("OK")) })}
+	go func() { _ = server.Serve(l) }() // ends at Close
+	defer func() { _ = server.Close() }()
+	s.docker([]string{"run", "--rm", "-v", path + ":/host.sock", "nginx", "curl", "-sf", "--max-time", "5", "--unix-socket", "/host.sock", "http://d/"})
+}
+
+// agent kills the container's agent; the container starts again.
+func (s *session) agent() {
+	s.t.Helper()
+	s.alive(s.name, "exec", s.name, "true")
+	harness.Kill(s.t, "the agent", harness.Parent(arca.ContainerPID(s.t, s.name)))
+	s.docker([]string{"wait", s.name})
+	s.docker([]string{"start", s.name})
+}
 
 // resize changes the size of the terminal; the CLI does it for its own alone.
 func (s *session) resize() {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/status"
 
+	guestarchive "github.com/arca-engine/arca/guest/archive"
 	"github.com/arca-engine/arca/internal/failpoint"
 	"github.com/arca-engine/arca/internal/guestwire"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
@@ -33,7 +34,7 @@ func (a *Agent) serveStream(ctx context.Context, conn net.Conn) {
 	run, err := a.openStream(ctx, &req, conn, reply)
 	if err != nil {
 		s, _ := status.FromError(translate(err))
-		reply.Code, reply.Message = uint32(s.Code()), s.Message()
+		reply.Code, reply.Message = uint32(s.Code()), guestarchive.Text(s.Message())
 	}
 	if run == nil {
 		_ = guestwire.WriteMessage(conn, reply) // The stream ends here anyhow.

@@ -38,11 +38,14 @@ func Changes(root *rootfs.Root) ([]*guestv1.ChangesResponse_Change, error) {
 	}
 	list := make([]*guestv1.ChangesResponse_Change, 0, len(c.out))
 	for path, kind := range c.out {
-		list = append(list, &guestv1.ChangesResponse_Change{Path: path, Kind: kind})
+		list = append(list, &guestv1.ChangesResponse_Change{Path: Text(path), Kind: kind})
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
 	return list, nil
 }
+
+// Text makes a name fit for a message, as encoding/json would: a byte that is no UTF-8 becomes U+FFFD.
+func Text(name string) string { return string([]rune(name)) }
 
 func (c *changes) look(name, path string) error {
 	var st unix.Stat_t

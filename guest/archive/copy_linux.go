@@ -56,6 +56,7 @@ func stat(path string) (*guestv1.StatPathResponse, error) {
 		if st.LinkTarget, err = securejoin.SecureJoin("/", path); err != nil {
 			return nil, classify(err)
 		}
+		st.LinkTarget = Text(st.LinkTarget)
 	}
 	return st, nil
 }

@@ -3,6 +3,7 @@ package ps
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -82,7 +83,7 @@ func read(proc string, pid int, m *machine) (*process, error) {
 		return nil, err
 	}
 	p.uid, p.gid = int(st.Uid), int(st.Gid)
-	args, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+	args, err := readSome(filepath.Join(dir, "cmdline"))
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +92,18 @@ func read(proc string, pid int, m *machine) (*process, error) {
 		p.args = "[" + p.comm + "]"
 	}
 	return p, nil
+}
+
+// maxArgs bounds what is shown of a command line: a process may make its own as long as it likes.
+const maxArgs = 32 << 10
+
+func readSome(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, maxArgs))
 }
 
 // clean makes a text of a process fit for one line.

@@ -56,6 +56,9 @@ func (e *Engine) freeze(ctx context.Context, ref string, pause bool) error {
 		if r.over(ctx, err) {
 			return notRunning(c.id)
 		}
+		if pause {
+			r.unfreeze(ctx)
+		}
 		verb := "pause"
 		if !pause {
 			verb = "unpause"
@@ -75,6 +78,9 @@ func (e *Engine) freeze(ctx context.Context, ref string, pause bool) error {
 		return notRunning(c.id) // It ended meanwhile.
 	}
 	if err != nil {
+		if pause {
+			r.unfreeze(ctx)
+		}
 		return err
 	}
 	if !pause {
@@ -82,4 +88,13 @@ func (e *Engine) freeze(ctx context.Context, ref string, pause bool) error {
 	}
 	e.publish(action, rec, nil)
 	return nil
+}
+
+// unfreeze undoes a pause that failed half-way: a frozen process that nobody knows of would take no signal.
+func (r *run) unfreeze(ctx context.Context) {
+	_, err := r.box.Agent().Resume(ctx, &guestv1.ResumeRequest{ContainerId: r.c.id})
+	if err := sandbox.Native(err); err != nil && !r.over(ctx, err) {
+		r.e.log.Error("undo a pause that failed", "container", r.c.id, "error", err)
+	}
+	r.e.health.Start(r.c.id)
 }

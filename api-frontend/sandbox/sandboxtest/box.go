@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -45,7 +46,7 @@ func newBox(h *Helper, id, boot string) *Box {
 	if err := os.Mkdir(b.dir, 0o700); err != nil {
 		h.t.Error(err)
 	}
-	b.server = grpc.NewServer(grpc.UnaryInterceptor(h.unary), grpc.StreamInterceptor(h.stream), grpc.WaitForHandlers(true))
+	b.server = grpc.NewServer(grpc.ConnectionTimeout(200*time.Millisecond), grpc.UnaryInterceptor(h.unary), grpc.StreamInterceptor(h.stream), grpc.WaitForHandlers(true))
 	guestv1.RegisterAgentServer(b.server, b)
 	control := h.listen(b.socket(guestwire.PortControl))
 	b.streams = h.listen(b.socket(guestwire.PortStream))

@@ -51,6 +51,7 @@ type waiter struct {
 	container string
 	stream    chan net.Conn
 	done      chan error
+	gone      chan struct{} // closed when the connection has ended.
 }
 
 // NewTable makes a table without sockets. settled is called once for each announcement, when no stream is awaited for it
@@ -142,7 +143,8 @@ func (t *Table) connection(ctx context.Context, container, socket string, c *net
 	defer func() { _ = c.Close() }()
 	token := make([]byte, 16)
 	_, _ = rand.Read(token) // It never fails.
-	w := &waiter{container: container, stream: make(chan net.Conn, 1), done: make(chan error, 1)}
+	w := &waiter{container: container, stream: make(chan net.Conn), done: make(chan error, 1), gone: make(chan struct{})}
+	defer close(w.gone)
 	t.mu.Lock()
 	if len(t.waiting) >= maxWaiting {
 		t.mu.Unlock()
@@ -160,15 +162,11 @@ func (t *Table) connection(ctx context.Context, container, socket string, c *net
 	case <-ctx.Done():
 	}
 	t.settled(token)
+	t.mu.Lock()
+	delete(t.waiting, string(token))
+	t.mu.Unlock()
 	if stream == nil {
-		t.mu.Lock()
-		delete(t.waiting, string(token))
-		t.mu.Unlock()
-		select {
-		case stream = <-w.stream: // It came at the last moment.
-		default:
-			return
-		}
+		return
 	}
 	w.done <- Join(ctx, c, stream)
 }
@@ -183,8 +181,12 @@ func (t *Table) Join(token []byte, container string, stream net.Conn) (func() er
 	}
 	delete(t.waiting, string(token))
 	return func() error {
-		w.stream <- stream
-		return <-w.done
+		select {
+		case w.stream <- stream:
+			return <-w.done
+		case <-w.gone: // It waited too long.
+			return fmt.Errorf("the connection has ended: %w", errdefs.ErrNotFound)
+		}
 	}, nil
 }
 

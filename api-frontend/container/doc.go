@@ -8,7 +8,7 @@
 // answered, sandbox released, room made for the next run. A start that fails, at whatever step, undoes all of it.
 //
 // Locks, in the order in which they may be taken: a container's turn; Container.writing (held across the commit);
-// Container.mu and Engine.mu, which are never held across I/O and never together. Kill and the first half of a forced
+// Container.mu and Engine.mu, never together, and across no I/O but the opening of a log. Kill and the first half of a forced
 // removal need no turn, because a stop that waits for its timeout has it.
 //
 // Invariants: a record is never changed in place, nor after it was erased; an exit is acknowledged to the agent, or its

@@ -105,8 +105,9 @@ func (r *Reaper) Claim(pid int) <-chan Exit {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := make(chan Exit, 1)
-	if e, ok := r.unclaimed[pid]; ok {
-		delete(r.unclaimed, pid)
+	e, ok := r.unclaimed[pid]
+	delete(r.unclaimed, pid)
+	if ok && unix.Kill(pid, 0) == unix.ESRCH { // Else the exit is of an earlier one with this number.
 		c <- e
 	} else {
 		r.claims[pid] = c

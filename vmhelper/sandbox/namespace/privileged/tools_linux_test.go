@@ -20,7 +20,7 @@ func TestSealedProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { _ = f.Close() })
 	seals, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0)
 	if err != nil || seals&runcSeals != runcSeals {
 		t.Fatalf("seals %#x, %v: runc would copy itself at every start", seals, err)
@@ -30,7 +30,7 @@ func TestSealedProgram(t *testing.T) {
 	}
 	w, err := os.OpenFile(procFD(int(f.Fd())), os.O_RDWR, 0)
 	if err == nil {
-		defer w.Close()
+		t.Cleanup(func() { _ = w.Close() })
 		if _, err := w.Write([]byte("x")); !errors.Is(err, unix.EPERM) {
 			t.Errorf("write: %v", err)
 		}

@@ -28,7 +28,7 @@ func TestClaims(t *testing.T) {
 	r.deliver(Exit{PID: base + 1, Code: 3})
 	got(t, early, 3)
 	r.deliver(Exit{PID: base + 2, Code: 4}) // Before its claim, while held.
-	got(t, r.Claim(base + 2), 4)
+	got(t, r.Claim(base+2), 4)
 	r.deliver(Exit{PID: 5, Code: 1})
 	other := r.Hold()
 	release()

@@ -4,10 +4,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-5}
 root=$PWD
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 while IFS=: read -r file line; do
 	target=$(sed -nE 's/.*func (Fuzz[A-Za-z0-9_]+)\(.*/\1/p' <<<"$line")
 	package=./$(dirname "$file")
 	echo "fuzz $package $target"
-	build/go.sh test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" "$package"
+	# What go test says while it fuzzes is of interest only when it fails.
+	build/go.sh test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" "$package" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+	tail -n 1 "$log"
 done < <(git grep -nE '^func Fuzz[A-Za-z0-9_]+\(' -- '*_test.go' | sed -E 's/^([^:]+):[0-9]+:/\1:/')
 cd "$root"

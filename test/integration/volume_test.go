@@ -90,7 +90,7 @@ func TestBinds(t *testing.T) {
 	}
 	arca.Docker(t, "run", "--rm", "-v", "relative/path:/b", "busybox", "true").Exit(125).ErrHas("includes invalid characters for a local volume name")
 	arca.Docker(t, "run", "--rm", "-v", dir+":relative", "busybox", "true").Exit(125).ErrHas("invalid mount path: 'relative' mount path must be absolute")
-	arca.Docker(t, "run", "--rm", "-v", dir+":/same", "-v", dir+":/same", "busybox", "true").Exit(125).ErrHas("Duplicate mount point: /same")
+	arca.Docker(t, "run", "--rm", "-v", dir+":/same", "-v", filepath.Dir(dir)+":/same", "busybox", "true").Exit(125).ErrHas("Duplicate mount point: /same")
 }
 
 // hostDir is a directory of the host that is removed in the end whoever owns its content.

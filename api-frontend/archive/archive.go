@@ -215,6 +215,9 @@ func (s *Service) Put(ctx context.Context, ref, name string, o PutOptions, body 
 		return err
 	}
 	if err := result(ctx, agent, req.Token); err != nil {
+		if text := err.Error(); strings.HasSuffix(text, io.ErrUnexpectedEOF.Error()) { // All was sent: the archive itself stops short.
+			return errdefs.ErrInvalidArgument.WithMessage("malformed archive: " + text)
+		}
 		return explain(err, ref, name)
 	}
 	s.containers.Publish(rec.ID, events.ActionExtractToDir, nil)

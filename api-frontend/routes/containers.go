@@ -3,7 +3,6 @@ package routes
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 
@@ -188,7 +187,7 @@ func (c containerRoutes) list(ctx context.Context, r *server.Request) (server.Re
 	if s := r.Get("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
-			return server.Response{}, refuse(errors.Unwrap(err).Error())
+			return server.Response{}, refuse("invalid value for parameter limit: " + err.Error())
 		}
 		limit = n
 	}

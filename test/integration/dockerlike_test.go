@@ -5,9 +5,14 @@ package integration
 import (
 	"archive/tar"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/arca-engine/arca/test/harness"
 )
 
 func TestBindOfOneFile(t *testing.T) {
@@ -47,12 +52,31 @@ func TestSentencesOfTheAgent(t *testing.T) {
 	}
 }
 
-// The input of a container that was started with an open stdin outlives its clients; a client whose own input ends is let go.
-func TestAttachEndsWithTheClientsInput(t *testing.T) {
+// The input of a container that was started with an open stdin outlives its clients; a client whose own input ends is
+// let go with what the process answered.
+func TestAttachmentEndsWithTheClientsInput(t *testing.T) {
 	t.Parallel()
 	name := arca.Start(t, "-i", "busybox", "sh", "-c", "while read x; do echo got $x; done")
 	for _, line := range []string{"one", "two"} {
-		arca.DockerInput(t, line+"\n", "attach", name).OK().OutHas("got " + line + "\n")
+		var d net.Dialer
+		conn, err := d.DialContext(t.Context(), "unix", arca.Socket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(harness.CommandTimeout)); err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.WriteString(conn, "POST /v1.51/containers/"+name+"/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: arca\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"+line+"\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := io.ReadAll(conn); err != nil || !strings.Contains(string(all), "got "+line+"\n") {
+			t.Errorf("%q, %v", all, err)
+		}
+		_ = conn.Close()
 	}
 	if got := arca.Inspect(t, name, "{{.State.Running}}"); got != "true" {
 		t.Error("the container ended with its client's input")

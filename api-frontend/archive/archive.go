@@ -215,7 +215,7 @@ func (s *Service) Put(ctx context.Context, ref, name string, o PutOptions, body 
 		return err
 	}
 	if err := result(ctx, agent, req.Token); err != nil {
-		if text := err.Error(); strings.HasSuffix(text, io.ErrUnexpectedEOF.Error()) { // All was sent: the archive itself stops short.
+		if text := err.Error(); !errdefs.IsInvalidArgument(err) && strings.HasSuffix(text, io.ErrUnexpectedEOF.Error()) { // All was sent: the archive itself stops short.
 			return errdefs.ErrInvalidArgument.WithMessage("malformed archive: " + text)
 		}
 		return explain(err, ref, name)

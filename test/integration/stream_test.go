@@ -150,7 +150,7 @@ func TestSignalProxy(t *testing.T) {
 
 func TestManyAttached(t *testing.T) {
 	t.Parallel()
-	name := arca.Start(t, "-i", "busybox", "sh", "-c", "cat >/dev/null; seq 1 2000")
+	name := arca.Start(t, "-i", "busybox", "sh", "-c", "read go; seq 1 2000")
 	const clients = 4
 	results := make(chan string, clients)
 	ctx, cancel := context.WithTimeout(t.Context(), harness.CommandTimeout)
@@ -171,7 +171,7 @@ func TestManyAttached(t *testing.T) {
 		}
 		return nil
 	})
-	arca.DockerInput(t, "", "attach", name)
+	arca.DockerInput(t, "go\n", "attach", name).OK()
 	for range clients {
 		if got := <-results; !strings.HasPrefix(got, "1\n2\n") || !strings.HasSuffix(got, "\n2000\n") {
 			t.Errorf("a client saw %d bytes: %.40q", len(got), got)

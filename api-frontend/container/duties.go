@@ -3,8 +3,6 @@ package container
 import (
 	"context"
 
-	"github.com/containerd/errdefs"
-
 	"github.com/arca-engine/arca/api-frontend/container/record"
 )
 
@@ -17,11 +15,9 @@ func (e *Engine) resumeDuties(ctx context.Context) {
 		p := r.HostConfig.RestartPolicy
 		switch {
 		case r.State.Status == record.Removing,
-			r.HostConfig.AutoRemove && (r.State.Status == record.Exited || r.State.Status == record.Created && r.State.Error != ""):
+			r.HostConfig.AutoRemove && (r.State.Status == record.Exited || r.State.Status == record.Dead || r.State.Status == record.Created && r.State.Error != ""):
 			e.goRun(func(ctx context.Context) {
-				if err := e.remove(ctx, c, RemoveOptions{Force: true, Volumes: r.HostConfig.AutoRemove}); err != nil && !errdefs.IsNotFound(err) {
-					e.log.Error("finish removal", "container", c.id, "error", err)
-				}
+				e.removeSurely(ctx, c, RemoveOptions{Force: true, Volumes: r.HostConfig.AutoRemove})
 			})
 		case r.State.Status == record.Restarting:
 			e.goRun(func(ctx context.Context) { e.restartAfter(ctx, c, backoffFirst) })

@@ -121,9 +121,27 @@ func (e *Engine) afterExit(ctx context.Context, c *Container, end ending) {
 
 // autoRemove removes a container that was made with --rm, unless somebody else does or has started it again.
 func (e *Engine) autoRemove(ctx context.Context, c *Container) {
-	err := e.remove(ctx, c, RemoveOptions{Volumes: true})
-	if err != nil && ctx.Err() == nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
-		e.log.Error("remove container after its exit", "container", c.id, "error", err)
+	e.removeSurely(ctx, c, RemoveOptions{Volumes: true})
+}
+
+// removeSurely tries to remove a container until it is gone, was started again, or the engine ends: nobody else does
+// it, and clients may wait for it.
+func (e *Engine) removeSurely(ctx context.Context, c *Container, o RemoveOptions) {
+	for delay := backoffFirst; ; delay = min(2*delay, backoffMax) {
+		err := e.remove(ctx, c, o)
+		if err == nil || errdefs.IsNotFound(err) || ctx.Err() != nil || c.Record().State.IsActive() {
+			return
+		}
+		if !errdefs.IsConflict(err) { // A client is removing it.
+			e.log.Error("remove container", "container", c.id, "error", err)
+		}
+		t := time.NewTimer(delay)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
 	}
 }
 

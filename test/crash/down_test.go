@@ -4,6 +4,7 @@ package crash
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,13 @@ func TestDownWithLiveRestore(t *testing.T) {
 func TestDownWaitsForStopTimeouts(t *testing.T) {
 	i := own(t, `{"shutdown-timeout": 1}`)
 	name := i.Container(t)
-	i.Docker(t, "run", "-d", "--init", "--name", name, "--stop-timeout", "30", "busybox", "sh", "-c", "trap 'sleep 8; exit 5' TERM; while :; do sleep 0.1; done").OK()
+	i.Docker(t, "run", "-d", "--init", "--name", name, "--stop-timeout", "30", "busybox", "sh", "-c", "trap 'sleep 8; exit 5' TERM; echo ready; while :; do sleep 0.1; done").OK()
+	harness.Eventually(t, 20*time.Second, func() error { // Until then the signal would end the shell.
+		if out := i.Docker(t, "logs", name).OK().Stdout; !strings.Contains(out, "ready") {
+			return fmt.Errorf("it said %q", out)
+		}
+		return nil
+	})
 	if out, err := i.Arca(t.Context(), "down"); err != nil || !strings.Contains(out, "Stopping 1 container") {
 		t.Errorf("%v: %s", err, out)
 	}

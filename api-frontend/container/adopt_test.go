@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
@@ -98,6 +99,7 @@ func TestMuteAgent(t *testing.T) {
 	mute, fine := w.run("run"), w.run("run")
 	w.stop()
 	w.helper.Inject("Hello", sandboxtest.Fault{Count: 1, Before: sandboxtest.Hang})
+	w.helloLimit = 500 * time.Millisecond
 	w.start()
 	// Which of the two was mute is not known: one is lost, the other runs.
 	w.eventually("the end of one", func() bool {

@@ -96,8 +96,10 @@ type world struct {
 	client    *sandbox.Client
 	sandboxes *sandbox.Manager
 	engine    *Engine
-	cancel    context.CancelCauseFunc
-	ran       chan error
+	// helloLimit stands for the manager's own when it is not zero.
+	helloLimit time.Duration
+	cancel     context.CancelCauseFunc
+	ran        chan error
 }
 
 func newWorld(t testing.TB) *world {
@@ -133,6 +135,9 @@ func (w *world) start() {
 	}
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: testWriter{w.t}})
 	w.sandboxes = sandbox.NewManager(w.client, log)
+	if w.helloLimit > 0 {
+		w.sandboxes.HelloLimit = w.helloLimit
+	}
 	volumes := volume.New(w.store, w.client, w.events, func() string { return "/volumes" })
 	w.engine, err = New(Config{
 		Store: w.store, Sandboxes: w.sandboxes, Images: fakeImages{}, Volumes: volumes, Events: w.events,

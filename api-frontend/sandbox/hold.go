@@ -136,11 +136,8 @@ func (m *Manager) Adopt(ctx context.Context, id string, holders map[string]Handl
 	return b, hello, m.add(b)
 }
 
-// helloLimit bounds the wait for the agent of a sandbox that is adopted: one that does not answer holds up nobody else.
-const helloLimit = 10 * time.Second
-
 func (m *Manager) greet(ctx context.Context, b *Box) (*guestv1.HelloResponse, error) {
-	limited, cancel := context.WithTimeout(ctx, helloLimit)
+	limited, cancel := context.WithTimeout(ctx, m.HelloLimit)
 	defer cancel()
 	for {
 		hello, err := b.agent.Hello(limited, &guestv1.HelloRequest{HostUnixNano: time.Now().UnixNano()})

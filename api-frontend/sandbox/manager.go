@@ -25,6 +25,10 @@ const (
 
 // Manager knows the running sandboxes. Make one with [NewManager] and run it with Run.
 type Manager struct {
+	// HelloLimit bounds the wait for the agent of a sandbox that is adopted: one that does not answer holds up nobody
+	// else. It is set before Run, by tests.
+	HelloLimit time.Duration
+
 	client *Client
 	log    hclog.Logger
 	idle   time.Duration // how long a sandbox that was started for maintenance stays up after the last operation.
@@ -45,7 +49,8 @@ type Manager struct {
 func NewManager(client *Client, log hclog.Logger) *Manager {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Manager{
-		client: client, log: log, idle: idleTime, ctx: ctx, cancel: cancel, boxes: map[string]*Box{}, synced: make(chan struct{}),
+		HelloLimit: 10 * time.Second,
+		client:     client, log: log, idle: idleTime, ctx: ctx, cancel: cancel, boxes: map[string]*Box{}, synced: make(chan struct{}),
 	}
 }
 

@@ -10,7 +10,7 @@ done
 wanted=$(awk '$1 == "go" {print $2; exit}' go.mod)
 have=$(GOTOOLCHAIN=local "$go" env GOVERSION 2>/dev/null | sed 's/^go//')
 if [ "$(printf '%s\n%s\n' "$wanted" "$have" | sort -V | head -1)" != "$wanted" ]; then
-	# An older Go fetches the one that go.mod names; one older than 1.21 cannot, prerequisites.sh says so.
-	export GOTOOLCHAIN=go$wanted
+	# An older Go fetches the one that go.mod names; one older than 1.21 cannot, so prerequisites.sh did.
+	if [ -x out/toolchain/go/bin/go ]; then go=$PWD/out/toolchain/go/bin/go; else export GOTOOLCHAIN=go$wanted; fi
 fi
 exec "$go" "$@"

@@ -2,6 +2,7 @@
 # gofmt and golangci-lint, the linter pinned in build/tools and built once into out/cache.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+PATH="$(build/go.sh env GOROOT)/bin:$PATH"
 bad=$(git ls-files -z '*.go' | xargs -0 gofmt -l)
 [ -z "$bad" ] || { echo "not gofmt-ed:" >&2; echo "$bad" >&2; exit 1; }
 cache=${ARCA_CACHE:-$PWD/out/cache}
@@ -13,6 +14,5 @@ if [ ! -x "$linter" ]; then
 	build/go.sh build -C build/tools -o "$linter.new" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	mv "$linter.new" "$linter"
 fi
-go=$(build/go.sh env GOROOT)/bin
-PATH="$go:$PATH" "$linter" run ./...
-PATH="$go:$PATH" "$linter" run --build-tags integration,soak ./test/...
+"$linter" run ./...
+"$linter" run --build-tags integration,soak ./test/...

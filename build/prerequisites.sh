@@ -22,15 +22,17 @@ as_root() {
 }
 
 fresh=no
+refresh() { # reads the lists of packages, once
+	[ $fresh = no ] || return 0
+	as_root "apt-get update" apt-get -qq update || fail "apt-get update failed: see the lines above"
+	fresh=yes
+}
 install_packages() { # install_packages REASON PACKAGE...
 	local reason=$1
 	shift
 	command -v apt-get >/dev/null || fail "$reason: this machine has no apt-get; install what these Debian packages hold: $*"
 	say "installing $* ($reason)"
-	if [ $fresh = no ]; then
-		as_root "apt-get update" apt-get -qq update || fail "apt-get update failed: see the lines above"
-		fresh=yes
-	fi
+	refresh
 	as_root "apt-get install $*" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null ||
 		fail "apt-get could not install $*: see the lines above"
 }
@@ -42,21 +44,31 @@ check_go() {
 	local wanted have
 	wanted=$(awk '$1 == "go" {print $2; exit}' go.mod)
 	[ -d /usr/local/go/bin ] && PATH=$PATH:/usr/local/go/bin
-	if ! command -v go >/dev/null; then
+	have=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//' || true)
+	if [ -z "$have" ] && [ "$(uname -s)" = Linux ] && packaged_go; then
 		install_packages "the Go toolchain is missing" golang-go ca-certificates
 		hash -r
+		have=$(GOTOOLCHAIN=local go env GOVERSION | sed 's/^go//')
 	fi
-	have=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//')
-	have=${have:-0}
-	if older "$have" 1.21; then
-		# Too old to fetch a toolchain by itself; a Go of the distribution's backports, or the archive as a module, can.
+	if older "${have:-0}" 1.21; then
+		# None, or too old to fetch a toolchain by itself.
 		fetch_toolchain "$wanted" && return
-		fail "Go $have is too old: install Go $wanted from https://go.dev/dl/ (or golang-go from your distribution's backports) and run make again"
+		[ -n "$have" ] && have="$have is too old" || have="is missing"
+		fail "Go $have, and $wanted could not be fetched from the module proxy: install it with \`curl -fsSL https://go.dev/dl/go$wanted.linux-$(dpkg --print-architecture 2>/dev/null || echo amd64).tar.gz | tar -xz -C /usr/local\` as root and run make again"
 	fi
 	if older "$have" "$wanted"; then
 		say "Go $have is older than $wanted, which go.mod asks for: go fetches that toolchain from the module proxy"
 		GOTOOLCHAIN=go$wanted go version >/dev/null || fail "go could not fetch the toolchain go$wanted: check GOPROXY, or install it from https://go.dev/dl/"
 	fi
+}
+
+# packaged_go tells whether the distribution's Go is new enough to fetch the toolchain that go.mod names.
+packaged_go() {
+	command -v apt-cache >/dev/null || return 1
+	[ -n "$(apt-cache policy golang-go 2>/dev/null)" ] || refresh
+	local version
+	version=$(apt-cache policy golang-go | awk '$1 == "Candidate:" {sub(/^[0-9]+:/, "", $2); sub(/[~-].*/, "", $2); print $2}')
+	[ -n "$version" ] && [ "$version" != "(none)" ] && ! older "$version" 1.21
 }
 
 # fetch_toolchain VERSION: gets the toolchain's zip from the module proxy into out/toolchain, where build/go.sh finds it.
@@ -66,8 +78,11 @@ fetch_toolchain() {
 	[ -x $dir/go/bin/go ] && [ "$(GOTOOLCHAIN=local $dir/go/bin/go env GOVERSION)" = "go$wanted" ] && return 0
 	proxy=$(go env GOPROXY 2>/dev/null | tr ',|' '\n' | grep -m1 '^http' || true)
 	proxy=${proxy:-https://proxy.golang.org}
-	command -v curl >/dev/null || install_packages "curl fetches the Go toolchain" curl ca-certificates
-	command -v unzip >/dev/null || install_packages "unzip unpacks the Go toolchain" unzip
+	local tools=()
+	command -v curl >/dev/null || tools+=(curl)
+	command -v unzip >/dev/null || tools+=(unzip)
+	[ -e /etc/ssl/certs/ca-certificates.crt ] || tools+=(ca-certificates)
+	[ ${#tools[@]} = 0 ] || install_packages "they fetch the Go toolchain" "${tools[@]}"
 	say "fetching Go $wanted from the module proxy into $dir"
 	mkdir -p $dir
 	local name="golang.org/toolchain@v0.0.1-go$wanted.linux-$arch"
@@ -91,7 +106,7 @@ check_c() {
 check_docker() {
 	command -v docker >/dev/null && return 0
 	if command -v apt-cache >/dev/null; then
-		[ -n "$(apt-cache policy docker.io docker-cli 2>/dev/null)" ] || { as_root "apt-get update" apt-get -qq update && fresh=yes; } || true
+		[ -n "$(apt-cache policy docker.io docker-cli 2>/dev/null)" ] || refresh
 		if apt-cache show docker-cli >/dev/null 2>&1; then
 			install_packages "the docker CLI is missing" docker-cli
 			return 0
@@ -100,6 +115,7 @@ check_docker() {
 			say "the docker CLI is missing: taking the client, and no daemon, out of the package docker.io into /usr/local/bin/docker"
 			local dir
 			dir=$(mktemp -d)
+			chmod 755 "$dir" # apt downloads as a user of its own
 			(cd "$dir" && apt-get -qq download docker.io && dpkg -x docker.io_*.deb x) || { rm -rf "$dir"; say_docker; return 0; }
 			as_root "the docker CLI goes to /usr/local/bin" install -m 755 "$dir/x/usr/bin/docker" /usr/local/bin/docker
 			rm -rf "$dir"

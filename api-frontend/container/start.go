@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -64,10 +65,15 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, byPolicy bool) e
 }
 
 // launch boots the sandbox, runs the process and commits that it runs.
-func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool) error {
+func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool) (err error) {
+	defer func() { // Else the container would be left half started, and who waits for its removal would wait for ever.
+		if p := recover(); p != nil {
+			e.log.Error("start panicked", "container", c.id, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("start of container %s failed within the engine: %w", c.id, errdefs.ErrInternal)
+		}
+	}()
 	rec := c.Record()
 	trace := phase.Begin()
-	var err error
 	if r.log, err = e.openLog(c); err != nil {
 		return err
 	}

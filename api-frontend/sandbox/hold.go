@@ -50,12 +50,18 @@ func (m *Manager) take(ctx context.Context, spec *vmhelperv1.SandboxSpec) (*Box,
 	if err := m.locks.Lock(ctx, spec.Id); err != nil {
 		return nil, err
 	}
+	taken := false
+	defer func() { // A panic gives the turn back too.
+		if !taken {
+			m.locks.Unlock(spec.Id)
+		}
+	}()
 	b, err := m.bootLocked(ctx, spec)
 	if err != nil {
-		m.locks.Unlock(spec.Id)
 		return nil, err
 	}
 	b.stayUp()
+	taken = true
 	return b, nil
 }
 

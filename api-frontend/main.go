@@ -68,8 +68,8 @@ func run(ctx context.Context, args []string) error {
 	defer stop()
 	var trimming sync.WaitGroup
 	defer trimming.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	trimming.Go(func() { trim.Run(ctx, trim.Quiet) })
 	return daemon.Run(ctx, daemon.Options{Home: filepath.Clean(*home), Config: cfg, Log: log})
 }

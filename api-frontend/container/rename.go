@@ -31,7 +31,7 @@ func (e *Engine) Rename(ctx context.Context, ref, name string) error {
 	e.mu.Lock()
 	if id, taken := e.names[name]; taken {
 		e.mu.Unlock()
-		return fmt.Errorf("Error when allocating new name: %w", nameConflict(name, id)) //nolint:staticcheck // Docker's words.
+		return fmt.Errorf("Error when allocating new name: %w", nameConflict(name, id))
 	}
 	e.names[name] = c.id
 	e.mu.Unlock()

@@ -22,7 +22,7 @@ func FuzzOpenStream(f *testing.F) {
 			host, guest := net.Pipe()
 			go func() {
 				defer close(done)
-				defer guest.Close()
+				defer func() { _ = guest.Close() }()
 				_ = guest.SetDeadline(time.Now().Add(10 * time.Second))
 				var b [4096]byte
 				if _, err := guest.Read(b[:]); err == nil {

@@ -66,11 +66,11 @@ func start(t *testing.T) (*sandboxtest.Helper, *sandbox.Manager) {
 		t.Fatal(err)
 	}
 	m := sandbox.NewManager(client, hclog.NewNullLogger())
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- m.Run(ctx, stopAll{m}) }()
 	t.Cleanup(func() {
-		cancel()
+		cancel(nil)
 		if err := errors.Join(<-ran, client.Close()); err != nil {
 			t.Error(err)
 		}

@@ -62,8 +62,8 @@ func TestUnifiedOutOfMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := make(chan bool, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
 	wait := func() { next <- w.Next(ctx) }
 	write := func(text string) {
 		t.Helper()

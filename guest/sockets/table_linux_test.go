@@ -121,7 +121,7 @@ func TestCloseEndsWhatIsJoined(t *testing.T) {
 	go func() { done <- run() }()
 	<-x.settled
 	tab.Close("c")
-	<-done
+	t.Log("the claim ended:", <-done)
 	for _, conn := range []*net.UnixConn{c, host} {
 		if _, err := io.ReadAll(conn); err != nil {
 			t.Error(err)

@@ -205,7 +205,8 @@ func (x *session) drain() {
 func (x *session) close() {
 	_ = x.conn.Close()
 	select {
-	case <-x.done:
+	case err := <-x.done:
+		x.h.t.Log("the reader ended:", err)
 	case <-time.After(limit):
 		x.h.t.Fatal("a reader does not end")
 	}

@@ -55,7 +55,7 @@ func (p *pump) once() (more bool, err error) {
 	var rerr error
 	read := func(fd uintptr) bool {
 		n, rerr = p.read(int(fd))
-		return rerr != unix.EAGAIN
+		return !errors.Is(rerr, unix.EAGAIN)
 	}
 	var cerr error
 	if p.left < 0 {
@@ -70,9 +70,9 @@ func (p *pump) once() (more bool, err error) {
 		return false, cerr
 	case errors.Is(rerr, errFull):
 		return true, p.s.waitRoom()
-	case rerr == unix.EIO: // The last process has closed a terminal.
+	case errors.Is(rerr, unix.EIO): // The last process has closed a terminal.
 		return false, nil
-	case rerr == unix.EAGAIN:
+	case errors.Is(rerr, unix.EAGAIN):
 		return false, nil
 	case rerr != nil:
 		return false, rerr

@@ -24,9 +24,9 @@ func TestRecordThatGrowsBehindTheReader(t *testing.T) {
 		}
 	}
 	agent, conn := pair(t)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	r := &reader{s: s, conn: agent}
-	defer agent.Close()
+	defer func() { _ = agent.Close() }()
 	sent := func() (n uint64) { return r.sent[1] + r.sent[2] }
 	put(guestwire.Stdout, 100)
 	if _, err := r.gather(t.Context()); err != nil || sent() != 100 {
@@ -303,7 +303,7 @@ func TestCloseEndsEverybody(t *testing.T) {
 	src := out[guestwire.Stdout]
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for src.write(64<<10) == nil { //nolint:revive // Until the pipe breaks.
+		for src.write(64<<10) == nil {
 		}
 	})
 	eventually(t, "memory is full", func() bool { return s.taken(guestwire.Stdout) == MemorySize })

@@ -166,13 +166,13 @@ func BenchmarkSmallWrites(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer r.Close()
+			defer func() { _ = r.Close() }()
 			agent, conn := pair(b)
 			var wg sync.WaitGroup
 			wg.Go(func() { _ = s.Pump(r, guestwire.Stdout, false); s.End() })
 			wg.Go(func() { _ = s.Serve(b.Context(), agent, 0, 0) })
 			wg.Go(func() {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				h := make([]byte, guestwire.HeaderSize+guestwire.MaxData)
 				for {
 					if _, err := io.ReadFull(conn, h[:guestwire.HeaderSize]); err != nil {

@@ -26,13 +26,13 @@ func held() uint64 {
 var sink [][]byte
 
 func TestGivesBackWhenQuiet(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		Run(ctx, 20*time.Millisecond)
 	}()
-	defer func() { cancel(); <-done }()
+	defer func() { cancel(nil); <-done }()
 
 	for range 64 {
 		b := make([]byte, 1<<20)
@@ -60,13 +60,13 @@ func TestGivesBackWhenQuiet(t *testing.T) {
 // TestRestsWhenIdle wants that giving back does not wake itself for ever.
 func TestRestsWhenIdle(t *testing.T) {
 	const quiet = 20 * time.Millisecond
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		Run(ctx, quiet)
 	}()
-	defer func() { cancel(); <-done }()
+	defer func() { cancel(nil); <-done }()
 	time.Sleep(10 * quiet)
 	before := cycles()
 	time.Sleep(20 * quiet)

@@ -4,6 +4,7 @@ package integration
 
 import (
 	"archive/tar"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -101,7 +102,7 @@ func TestExport(t *testing.T) {
 		found := map[string]string{}
 		for r := tar.NewReader(f); ; {
 			h, err := r.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

@@ -266,7 +266,9 @@ func TestDiskIsFull(t *testing.T) {
 				if err != nil {
 					t.Skip(err)
 				}
+				s.mu.Lock() // The pump looks already.
 				s.file = &spill{ring: ring{size: FileSize}, f: f}
+				s.mu.Unlock()
 			}
 			src := out[guestwire.Stdout]
 			var wg sync.WaitGroup

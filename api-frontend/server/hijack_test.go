@@ -60,7 +60,8 @@ func TestHijackWithUnreadBody(t *testing.T) {
 		{"\r\nstdin"},
 	} {
 		conn := dial(t, "unix", l.Addr().String())
-		send(t, conn, "POST /v1.42/attach HTTP/1.1\r\nHost: localhost\r\n")
+		// An empty Host is what Docker's CLI before version 23 sends.
+		send(t, conn, "POST /v1.41/attach HTTP/1.1\r\nHost: \r\n")
 		for _, p := range parts {
 			send(t, conn, p)
 		}

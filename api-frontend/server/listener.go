@@ -37,7 +37,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener) error {
 		default:
 			return fmt.Errorf("accept on %s: %w", l.Addr(), err)
 		}
-		peer := &peerConn{Conn: conn, set: &s.conns}
+		peer := &peerConn{Conn: conn, set: &s.conns, fresh: conn.LocalAddr().Network() == "unix"}
 		s.conns.add(peer)
 		s.calls.Go(func() { s.serveConn(peer) })
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ type peerConn struct {
 	net.Conn
 	set   *connSet
 	token uint64
+	fresh bool // over a unix socket, and nothing was read; of whoever reads alone.
 
 	mu       sync.Mutex
 	cancel   context.CancelCauseFunc
@@ -102,6 +104,26 @@ func (c *peerConn) Close() error {
 		abandon()
 	}
 	return err
+}
+
+// Read reads, and mends the first request.
+func (c *peerConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.fresh && n > 0 {
+		c.fresh = false
+		nameHost(p[:n])
+	}
+	return n, err
+}
+
+// nameHost gives a request with an empty Host header one, in place. Docker's CLI before version 23 puts the socket's path
+// there when it is to attach, of which Go makes an empty header; net/http takes it, fasthttp does not. Over a unix socket the
+// header says nothing.
+func nameHost(head []byte) {
+	const empty, named = "\r\nHost: \r\n", "\r\nHost:-\r\n"
+	if i := bytes.IndexByte(head, '\r'); i >= 0 && bytes.HasPrefix(head[i:], []byte(empty)) {
+		copy(head[i:], named)
+	}
 }
 
 // Write writes, and takes a failure for the client's leaving.

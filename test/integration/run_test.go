@@ -67,6 +67,9 @@ func TestRun(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
+			if tc.name == "a directory" && olderClient(t) {
+				tc.code = 125 // The client makes the code of the sentence, and an older one does not know this one.
+			}
 			r := arca.Docker(t, append([]string{"run", "--rm"}, tc.args...)...).Exit(tc.code)
 			if tc.code != 125 {
 				r.Out(tc.out)
@@ -124,4 +127,10 @@ func TestRunCidfileAndLabels(t *testing.T) {
 	if got := arca.Inspect(t, name, "{{.Config.Labels}}"); got != "map[a:b c:]" {
 		t.Errorf("labels %s", got)
 	}
+}
+
+// olderClient tells whether the docker CLI is older than the API that the engine serves, as that of Debian 12 is.
+func olderClient(t *testing.T) bool {
+	t.Helper()
+	return strings.HasPrefix(arca.Docker(t, "version", "--format", "{{.Client.Version}}").OK().Line(), "20.")
 }

@@ -18,19 +18,26 @@ import (
 // hopeless is how many restarts in a row say that a daemon will not come up.
 const hopeless = 4
 
-// waitReady waits until the API answers and vmhelper has its socket, or a daemon is seen to end again and again.
-func waitReady(ctx context.Context, home instance.Home, most time.Duration) error {
+// errHopeless says that a daemon ends again and again.
+var errHopeless = errors.New("it will not come up")
+
+// waitReady waits until the API answers and vmhelper has its socket, or a daemon is seen to end again and again. revive
+// starts what was found running and runs no more.
+func waitReady(ctx context.Context, home instance.Home, most time.Duration, revive func(context.Context) error) error {
 	client := engine.New(home.APISocket())
 	defer client.Close()
 	var gaveUp error
 	err := waitFor(ctx, most, "the daemons to be ready", func(ctx context.Context) error {
+		if err := revive(ctx); err != nil {
+			return err
+		}
 		for _, job := range jobs {
 			state, _, err := supervisor.Read(home.Run(), job)
 			if err != nil {
 				return err
 			}
 			if state.Restarts >= hopeless {
-				gaveUp = failed(home, job, fmt.Errorf("arca-%s ends again and again: %s", job, state.LastEnd))
+				gaveUp = failed(home, job, fmt.Errorf("arca-%s ends again and again, %w: %s", job, errHopeless, state.LastEnd))
 				return nil
 			}
 		}

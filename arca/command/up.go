@@ -2,11 +2,13 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,17 +67,26 @@ func up(ctx context.Context, home instance.Home, o upOptions, out, errOut io.Wri
 	if err := home.Prepare(frontend); err != nil {
 		return err
 	}
-	started, err := startJobs(ctx, home, o, errOut)
+	started, err := startJobs(ctx, home, o, nil, errOut)
 	if err == nil {
-		err = waitReady(ctx, home, o.timeout)
+		// What was found running may have been about to die: it is started when that shows.
+		err = waitReady(ctx, home, o.timeout, func(ctx context.Context) error {
+			more, err := startJobs(ctx, home, o, started, errOut)
+			started = append(started, more...)
+			return err
+		})
 	}
-	if err != nil {
+	if errors.Is(err, errHopeless) {
 		for i := len(started) - 1; i >= 0; i-- {
 			if stopErr := stopAsRoot(context.WithoutCancel(ctx), home, started[i], errOut); stopErr != nil {
 				_, _ = fmt.Fprintln(errOut, "arca:", stopErr)
 			}
 		}
 		return err
+	}
+	if err != nil {
+		// Stopping would stop containers that run; the supervisors go on trying.
+		return fmt.Errorf("%w\nThe daemons are left to go on: `arca status` tells more, `arca down` stops them", err)
 	}
 	return greet(home, o, len(started) == 0, out, errOut)
 }
@@ -87,8 +98,8 @@ func frontendIdentity(ctx context.Context, errOut io.Writer) (instance.Identity,
 	return account.Self()
 }
 
-// startJobs starts the supervisors that do not run and tells which they are.
-func startJobs(ctx context.Context, home instance.Home, o upOptions, errOut io.Writer) (started []string, err error) {
+// startJobs starts the supervisors that do not run, but for those in except, and tells which they are.
+func startJobs(ctx context.Context, home instance.Home, o upOptions, except []string, errOut io.Writer) (started []string, err error) {
 	level, err := o.daemon.GetString("log-level")
 	if err != nil {
 		return nil, err
@@ -99,7 +110,7 @@ func startJobs(ctx context.Context, home instance.Home, o upOptions, errOut io.W
 		if err != nil {
 			return started, err
 		}
-		if running {
+		if running || slices.Contains(except, job) {
 			continue
 		}
 		started = append(started, job)

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,15 +50,25 @@ func makeV1(dir string, cpuset bool) error {
 		return ignoreExist(err)
 	}
 	for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
-		b, err := os.ReadFile(filepath.Join(filepath.Dir(dir), name))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0); err != nil {
+		if _, err := fillCPUSet(dir, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fillCPUSet gives the file of a group its parent's value when it has none, and tells the value. The parent may be empty,
+// too: another start has just made it, or was killed when it had.
+func fillCPUSet(dir, name string) ([]byte, error) {
+	path := filepath.Join(dir, name)
+	b, err := os.ReadFile(path)
+	if err != nil || len(bytes.TrimSpace(b)) > 0 {
+		return b, err
+	}
+	if b, err = fillCPUSet(filepath.Dir(dir), name); err != nil {
+		return nil, err
+	}
+	return b, os.WriteFile(path, b, 0)
 }
 
 func ignoreExist(err error) error {

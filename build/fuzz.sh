@@ -11,7 +11,10 @@ while IFS=: read -r file line; do
 	package=./$(dirname "$file")
 	echo "fuzz $package $target"
 	# What go test says while it fuzzes is of interest only when it fails.
-	build/go.sh test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" "$package" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+	build/go.sh test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" "$package" >"$log" 2>&1 || {
+		# go test may take the end of its own time for a failure when a target is slow: then it names no input.
+		grep -q '^    context deadline exceeded$' "$log" && ! grep -q 'Failing input written' "$log" || { cat "$log" >&2; exit 1; }
+	}
 	tail -n 1 "$log"
 done < <(git grep -nE '^func Fuzz[A-Za-z0-9_]+\(' -- '*_test.go' | sed -E 's/^([^:]+):[0-9]+:/\1:/')
 cd "$root"

@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || exec build/as-root.sh "$0" "$@"
 export ARCA_SOAK=${ARCA_SOAK:-1}
 build/go.sh test -tags soak -count=1 -timeout 60m "$@" ./test/soak/...
-# A part of these runs with the integration tests; whole, every failpoint fails in every way.
+# Whole: every failpoint fails in every way (test/crash/fault), and the kills go on longer.
 [ "$ARCA_SOAK" != 1 ] || exec build/go.sh test -tags integration -count=1 -timeout 120m "$@" ./test/crash/...

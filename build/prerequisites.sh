@@ -76,8 +76,9 @@ fetch_toolchain() {
 	local wanted=$1 arch dir=out/toolchain proxy
 	case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) return 1 ;; esac
 	[ -x $dir/go/bin/go ] && [ "$(GOTOOLCHAIN=local $dir/go/bin/go env GOVERSION)" = "go$wanted" ] && return 0
-	proxy=$(go env GOPROXY 2>/dev/null | tr ',|' '\n' | grep -m1 '^http' || true)
-	proxy=${proxy:-https://proxy.golang.org}
+	# An old Go knows its module proxy; without any Go it has to be said.
+	proxy=$( (go env GOPROXY 2>/dev/null || echo "${GOPROXY:-}") | tr ',|' '\n' | grep -m1 '^http' || true)
+	[ -n "$proxy" ] || { say "no module proxy is known: set GOPROXY to one"; return 1; }
 	local tools=()
 	command -v curl >/dev/null || tools+=(curl)
 	command -v unzip >/dev/null || tools+=(unzip)

@@ -116,7 +116,7 @@ func (e *Engine) erase(ctx context.Context, c *Container, rec *record.Container,
 	if err := e.sandboxes.StopIdle(ctx, rec.ID); err != nil {
 		return err
 	}
-	if err := e.removeUpper(ctx, rec); err != nil {
+	if err := e.removeUpper(ctx, c, rec); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -170,14 +170,21 @@ func (e *Engine) forget(c *Container, rec *record.Container) error {
 	return nil
 }
 
-// removeUpper deletes the writable layer. A sandbox that still has it though no box is known is left over from a stop that
-// failed, and goes first.
-func (e *Engine) removeUpper(ctx context.Context, rec *record.Container) error {
+// removeUpper deletes the writable layer. What still has it goes first: a shared sandbox that the container could not be
+// taken out of at its end, or one left over from a stop that failed and of which no box is known.
+func (e *Engine) removeUpper(ctx context.Context, c *Container, rec *record.Container) error {
 	err := e.sandboxes.Client().RemoveUpper(ctx, rec.ID)
-	if !errdefs.IsFailedPrecondition(err) || e.sandboxes.Box(rec.ID) != nil {
+	if !errdefs.IsFailedPrecondition(err) {
 		return err
 	}
-	if err := e.sandboxes.StopUnknown(ctx, rec.ID); err != nil {
+	if box := e.sandboxes.Box(rec.SandboxID()); box != nil {
+		r := newRun(e, c)
+		r.box = box
+		err = e.sandboxes.Release(ctx, box, rec.ID, r.leave)
+	} else {
+		err = e.sandboxes.StopUnknown(ctx, rec.ID)
+	}
+	if err != nil {
 		return err
 	}
 	return e.sandboxes.Client().RemoveUpper(ctx, rec.ID)

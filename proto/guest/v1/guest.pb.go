@@ -125,7 +125,7 @@ func (x NamespaceMode_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NamespaceMode_Kind.Descriptor instead.
 func (NamespaceMode_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{10, 0}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{23, 0}
 }
 
 type ChangesResponse_Change_Kind int32
@@ -174,7 +174,7 @@ func (x ChangesResponse_Change_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ChangesResponse_Change_Kind.Descriptor instead.
 func (ChangesResponse_Change_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{40, 0, 0}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{53, 0, 0}
 }
 
 type HelloRequest struct {
@@ -784,6 +784,8 @@ type StartRequest struct {
 	Uts            *NamespaceMode         `protobuf:"bytes,14,opt,name=uts,proto3" json:"uts,omitempty"`
 	Cgroup         *NamespaceMode         `protobuf:"bytes,15,opt,name=cgroup,proto3" json:"cgroup,omitempty"`
 	OomKillDisable bool                   `protobuf:"varint,16,opt,name=oom_kill_disable,json=oomKillDisable,proto3" json:"oom_kill_disable,omitempty"`
+	NetworkConfig  *NetworkConfig         `protobuf:"bytes,17,opt,name=network_config,json=networkConfig,proto3" json:"network_config,omitempty"` // for a network namespace that is this container's own (PRIVATE).
+	Names          *NameTable             `protobuf:"bytes,18,opt,name=names,proto3" json:"names,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -930,6 +932,724 @@ func (x *StartRequest) GetOomKillDisable() bool {
 	return false
 }
 
+func (x *StartRequest) GetNetworkConfig() *NetworkConfig {
+	if x != nil {
+		return x.NetworkConfig
+	}
+	return nil
+}
+
+func (x *StartRequest) GetNames() *NameTable {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+// NetworkConfig is all that a container's network namespace shall have beside loopback.
+type NetworkConfig struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Interfaces []*Interface           `protobuf:"bytes,1,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	// Resolver: the agent answers DNS on 127.0.0.11, to which /etc/resolv.conf points; absent: it does not.
+	Resolver      *Resolver `protobuf:"bytes,2,opt,name=resolver,proto3" json:"resolver,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetworkConfig) Reset() {
+	*x = NetworkConfig{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkConfig) ProtoMessage() {}
+
+func (x *NetworkConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkConfig.ProtoReflect.Descriptor instead.
+func (*NetworkConfig) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *NetworkConfig) GetInterfaces() []*Interface {
+	if x != nil {
+		return x.Interfaces
+	}
+	return nil
+}
+
+func (x *NetworkConfig) GetResolver() *Resolver {
+	if x != nil {
+		return x.Resolver
+	}
+	return nil
+}
+
+// Interface is one endpoint.
+type Interface struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Link          string                 `protobuf:"bytes,1,opt,name=link,proto3" json:"link,omitempty"` // the link's name in the sandbox; with tag, the trunk's.
+	Tag           uint32                 `protobuf:"varint,2,opt,name=tag,proto3" json:"tag,omitempty"`  // 802.1Q VLAN, 1-4094; 0: the link is moved into the container and renamed.
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"` // in the container: eth0.
+	Mac           []byte                 `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
+	Mtu           uint32                 `protobuf:"varint,5,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	Addresses     []string               `protobuf:"bytes,6,rep,name=addresses,proto3" json:"addresses,omitempty"` // CIDRs.
+	Gateway       string                 `protobuf:"bytes,7,opt,name=gateway,proto3" json:"gateway,omitempty"`     // of the default route; empty: none by this interface.
+	Gateway6      string                 `protobuf:"bytes,8,opt,name=gateway6,proto3" json:"gateway6,omitempty"`
+	Routes        []*Route               `protobuf:"bytes,9,rep,name=routes,proto3" json:"routes,omitempty"`
+	Sysctls       []string               `protobuf:"bytes,10,rep,name=sysctls,proto3" json:"sysctls,omitempty"` // "net.ipv4.conf.IFNAME.log_martians=1": IFNAME stands for the name.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Interface) Reset() {
+	*x = Interface{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Interface) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Interface) ProtoMessage() {}
+
+func (x *Interface) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Interface.ProtoReflect.Descriptor instead.
+func (*Interface) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Interface) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *Interface) GetTag() uint32 {
+	if x != nil {
+		return x.Tag
+	}
+	return 0
+}
+
+func (x *Interface) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Interface) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+func (x *Interface) GetMtu() uint32 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
+}
+
+func (x *Interface) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Interface) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *Interface) GetGateway6() string {
+	if x != nil {
+		return x.Gateway6
+	}
+	return ""
+}
+
+func (x *Interface) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *Interface) GetSysctls() []string {
+	if x != nil {
+		return x.Sysctls
+	}
+	return nil
+}
+
+type Route struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Destination   string                 `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`        // CIDR.
+	NextHop       string                 `protobuf:"bytes,2,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"` // empty: on the link.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Route) Reset() {
+	*x = Route{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Route) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Route) ProtoMessage() {}
+
+func (x *Route) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Route.ProtoReflect.Descriptor instead.
+func (*Route) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Route) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *Route) GetNextHop() string {
+	if x != nil {
+		return x.NextHop
+	}
+	return ""
+}
+
+type Resolver struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Upstreams     []string               `protobuf:"bytes,1,rep,name=upstreams,proto3" json:"upstreams,omitempty"`                   // "IP:PORT" reached from the container's network namespace, in order of preference.
+	NoForward     bool                   `protobuf:"varint,2,opt,name=no_forward,json=noForward,proto3" json:"no_forward,omitempty"` // names that the table lacks are answered NXDOMAIN: the container has internal networks alone.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resolver) Reset() {
+	*x = Resolver{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resolver) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resolver) ProtoMessage() {}
+
+func (x *Resolver) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resolver.ProtoReflect.Descriptor instead.
+func (*Resolver) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Resolver) GetUpstreams() []string {
+	if x != nil {
+		return x.Upstreams
+	}
+	return nil
+}
+
+func (x *Resolver) GetNoForward() bool {
+	if x != nil {
+		return x.NoForward
+	}
+	return false
+}
+
+// NameTable answers for the names that the container's networks know.
+type NameTable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Names         []*Name                `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"` // lower case, without a final dot.
+	Pointers      []*Pointer             `protobuf:"bytes,3,rep,name=pointers,proto3" json:"pointers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NameTable) Reset() {
+	*x = NameTable{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NameTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NameTable) ProtoMessage() {}
+
+func (x *NameTable) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NameTable.ProtoReflect.Descriptor instead.
+func (*NameTable) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *NameTable) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *NameTable) GetNames() []*Name {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *NameTable) GetPointers() []*Pointer {
+	if x != nil {
+		return x.Pointers
+	}
+	return nil
+}
+
+type Name struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Addresses     []string               `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"` // IPv4 and IPv6; several are given in turn.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Name) Reset() {
+	*x = Name{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Name) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Name) ProtoMessage() {}
+
+func (x *Name) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Name.ProtoReflect.Descriptor instead.
+func (*Name) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Name) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Name) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+type Pointer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // "web.front".
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pointer) Reset() {
+	*x = Pointer{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pointer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pointer) ProtoMessage() {}
+
+func (x *Pointer) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pointer.ProtoReflect.Descriptor instead.
+func (*Pointer) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Pointer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Pointer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ConfigureNetworkRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Config        *NetworkConfig         `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigureNetworkRequest) Reset() {
+	*x = ConfigureNetworkRequest{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigureNetworkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigureNetworkRequest) ProtoMessage() {}
+
+func (x *ConfigureNetworkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigureNetworkRequest.ProtoReflect.Descriptor instead.
+func (*ConfigureNetworkRequest) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ConfigureNetworkRequest) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *ConfigureNetworkRequest) GetConfig() *NetworkConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+type ConfigureNetworkResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigureNetworkResponse) Reset() {
+	*x = ConfigureNetworkResponse{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigureNetworkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigureNetworkResponse) ProtoMessage() {}
+
+func (x *ConfigureNetworkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigureNetworkResponse.ProtoReflect.Descriptor instead.
+func (*ConfigureNetworkResponse) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{18}
+}
+
+type SetNamesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Names         *NameTable             `protobuf:"bytes,2,opt,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNamesRequest) Reset() {
+	*x = SetNamesRequest{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNamesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNamesRequest) ProtoMessage() {}
+
+func (x *SetNamesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNamesRequest.ProtoReflect.Descriptor instead.
+func (*SetNamesRequest) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SetNamesRequest) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *SetNamesRequest) GetNames() *NameTable {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+type SetNamesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNamesResponse) Reset() {
+	*x = SetNamesResponse{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNamesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNamesResponse) ProtoMessage() {}
+
+func (x *SetNamesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNamesResponse.ProtoReflect.Descriptor instead.
+func (*SetNamesResponse) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{20}
+}
+
+type WriteFilesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Files         []*File                `protobuf:"bytes,2,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteFilesRequest) Reset() {
+	*x = WriteFilesRequest{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteFilesRequest) ProtoMessage() {}
+
+func (x *WriteFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteFilesRequest.ProtoReflect.Descriptor instead.
+func (*WriteFilesRequest) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *WriteFilesRequest) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *WriteFilesRequest) GetFiles() []*File {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+type WriteFilesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteFilesResponse) Reset() {
+	*x = WriteFilesResponse{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteFilesResponse) ProtoMessage() {}
+
+func (x *WriteFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteFilesResponse.ProtoReflect.Descriptor instead.
+func (*WriteFilesResponse) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{22}
+}
+
 type NamespaceMode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          NamespaceMode_Kind     `protobuf:"varint,1,opt,name=kind,proto3,enum=arca.guest.v1.NamespaceMode_Kind" json:"kind,omitempty"`
@@ -940,7 +1660,7 @@ type NamespaceMode struct {
 
 func (x *NamespaceMode) Reset() {
 	*x = NamespaceMode{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[10]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1672,7 @@ func (x *NamespaceMode) String() string {
 func (*NamespaceMode) ProtoMessage() {}
 
 func (x *NamespaceMode) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[10]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1685,7 @@ func (x *NamespaceMode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamespaceMode.ProtoReflect.Descriptor instead.
 func (*NamespaceMode) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{10}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NamespaceMode) GetKind() NamespaceMode_Kind {
@@ -994,7 +1714,7 @@ type StartResponse struct {
 
 func (x *StartResponse) Reset() {
 	*x = StartResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[11]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1726,7 @@ func (x *StartResponse) String() string {
 func (*StartResponse) ProtoMessage() {}
 
 func (x *StartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[11]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1739,7 @@ func (x *StartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartResponse.ProtoReflect.Descriptor instead.
 func (*StartResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{11}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StartResponse) GetPid() int32 {
@@ -1060,7 +1780,7 @@ type Phase struct {
 
 func (x *Phase) Reset() {
 	*x = Phase{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[12]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1792,7 @@ func (x *Phase) String() string {
 func (*Phase) ProtoMessage() {}
 
 func (x *Phase) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[12]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1805,7 @@ func (x *Phase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Phase.ProtoReflect.Descriptor instead.
 func (*Phase) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{12}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Phase) GetName() string {
@@ -1114,7 +1834,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[13]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1846,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[13]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1859,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{13}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SignalRequest) GetContainerId() string {
@@ -1178,7 +1898,7 @@ type SignalResponse struct {
 
 func (x *SignalResponse) Reset() {
 	*x = SignalResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[14]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +1910,7 @@ func (x *SignalResponse) String() string {
 func (*SignalResponse) ProtoMessage() {}
 
 func (x *SignalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[14]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +1923,7 @@ func (x *SignalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
 func (*SignalResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{14}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{27}
 }
 
 type PauseRequest struct {
@@ -1215,7 +1935,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[15]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1947,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[15]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1960,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{15}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PauseRequest) GetContainerId() string {
@@ -1258,7 +1978,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[16]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1990,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[16]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +2003,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{16}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{29}
 }
 
 type ResumeRequest struct {
@@ -1295,7 +2015,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[17]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +2027,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[17]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +2040,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{17}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ResumeRequest) GetContainerId() string {
@@ -1338,7 +2058,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[18]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +2070,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[18]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +2083,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{18}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{31}
 }
 
 type UpdateRequest struct {
@@ -1376,7 +2096,7 @@ type UpdateRequest struct {
 
 func (x *UpdateRequest) Reset() {
 	*x = UpdateRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[19]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +2108,7 @@ func (x *UpdateRequest) String() string {
 func (*UpdateRequest) ProtoMessage() {}
 
 func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[19]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +2121,7 @@ func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{19}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *UpdateRequest) GetContainerId() string {
@@ -1426,7 +2146,7 @@ type UpdateResponse struct {
 
 func (x *UpdateResponse) Reset() {
 	*x = UpdateResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[20]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +2158,7 @@ func (x *UpdateResponse) String() string {
 func (*UpdateResponse) ProtoMessage() {}
 
 func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[20]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +2171,7 @@ func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateResponse.ProtoReflect.Descriptor instead.
 func (*UpdateResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{20}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{33}
 }
 
 type ResizeRequest struct {
@@ -1466,7 +2186,7 @@ type ResizeRequest struct {
 
 func (x *ResizeRequest) Reset() {
 	*x = ResizeRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[21]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +2198,7 @@ func (x *ResizeRequest) String() string {
 func (*ResizeRequest) ProtoMessage() {}
 
 func (x *ResizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[21]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +2211,7 @@ func (x *ResizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeRequest.ProtoReflect.Descriptor instead.
 func (*ResizeRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{21}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ResizeRequest) GetContainerId() string {
@@ -1530,7 +2250,7 @@ type ResizeResponse struct {
 
 func (x *ResizeResponse) Reset() {
 	*x = ResizeResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[22]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +2262,7 @@ func (x *ResizeResponse) String() string {
 func (*ResizeResponse) ProtoMessage() {}
 
 func (x *ResizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[22]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +2275,7 @@ func (x *ResizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeResponse.ProtoReflect.Descriptor instead.
 func (*ResizeResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{22}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{35}
 }
 
 type ProcessesRequest struct {
@@ -1568,7 +2288,7 @@ type ProcessesRequest struct {
 
 func (x *ProcessesRequest) Reset() {
 	*x = ProcessesRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[23]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +2300,7 @@ func (x *ProcessesRequest) String() string {
 func (*ProcessesRequest) ProtoMessage() {}
 
 func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[23]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +2313,7 @@ func (x *ProcessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesRequest.ProtoReflect.Descriptor instead.
 func (*ProcessesRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{23}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ProcessesRequest) GetContainerId() string {
@@ -1620,7 +2340,7 @@ type ProcessesResponse struct {
 
 func (x *ProcessesResponse) Reset() {
 	*x = ProcessesResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[24]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +2352,7 @@ func (x *ProcessesResponse) String() string {
 func (*ProcessesResponse) ProtoMessage() {}
 
 func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[24]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +2365,7 @@ func (x *ProcessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{24}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ProcessesResponse) GetTitles() []string {
@@ -1671,7 +2391,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[25]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +2403,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[25]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +2416,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{25}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StatsRequest) GetContainerId() string {
@@ -1718,7 +2438,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[26]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +2450,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[26]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +2463,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{26}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StatsResponse) GetReadUnixNano() int64 {
@@ -1792,7 +2512,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[27]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +2524,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[27]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +2537,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{27}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExecRequest) GetContainerId() string {
@@ -1899,7 +2619,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[28]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2631,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[28]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2644,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{28}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExecResponse) GetPid() int32 {
@@ -1942,7 +2662,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[29]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2674,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[29]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2687,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{29}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{42}
 }
 
 type Event struct {
@@ -1985,7 +2705,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[30]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2717,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[30]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2730,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{30}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Event) GetEvent() isEvent_Event {
@@ -2092,7 +2812,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[31]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +2824,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[31]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +2837,7 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{31}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{44}
 }
 
 type Exit struct {
@@ -2133,7 +2853,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[32]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2145,7 +2865,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[32]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2158,7 +2878,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{32}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Exit) GetContainerId() string {
@@ -2205,7 +2925,7 @@ type OutOfMemory struct {
 
 func (x *OutOfMemory) Reset() {
 	*x = OutOfMemory{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[33]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2937,7 @@ func (x *OutOfMemory) String() string {
 func (*OutOfMemory) ProtoMessage() {}
 
 func (x *OutOfMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[33]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2950,7 @@ func (x *OutOfMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutOfMemory.ProtoReflect.Descriptor instead.
 func (*OutOfMemory) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{33}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *OutOfMemory) GetContainerId() string {
@@ -2253,7 +2973,7 @@ type SocketConnection struct {
 
 func (x *SocketConnection) Reset() {
 	*x = SocketConnection{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[34]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2985,7 @@ func (x *SocketConnection) String() string {
 func (*SocketConnection) ProtoMessage() {}
 
 func (x *SocketConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[34]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2998,7 @@ func (x *SocketConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketConnection.ProtoReflect.Descriptor instead.
 func (*SocketConnection) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{34}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SocketConnection) GetContainerId() string {
@@ -2312,7 +3032,7 @@ type AcknowledgeRequest struct {
 
 func (x *AcknowledgeRequest) Reset() {
 	*x = AcknowledgeRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[35]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2324,7 +3044,7 @@ func (x *AcknowledgeRequest) String() string {
 func (*AcknowledgeRequest) ProtoMessage() {}
 
 func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[35]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2337,7 +3057,7 @@ func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{35}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AcknowledgeRequest) GetContainerId() string {
@@ -2362,7 +3082,7 @@ type AcknowledgeResponse struct {
 
 func (x *AcknowledgeResponse) Reset() {
 	*x = AcknowledgeResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[36]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +3094,7 @@ func (x *AcknowledgeResponse) String() string {
 func (*AcknowledgeResponse) ProtoMessage() {}
 
 func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[36]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +3107,7 @@ func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{36}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{49}
 }
 
 type StatPathRequest struct {
@@ -2400,7 +3120,7 @@ type StatPathRequest struct {
 
 func (x *StatPathRequest) Reset() {
 	*x = StatPathRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[37]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +3132,7 @@ func (x *StatPathRequest) String() string {
 func (*StatPathRequest) ProtoMessage() {}
 
 func (x *StatPathRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[37]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +3145,7 @@ func (x *StatPathRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatPathRequest.ProtoReflect.Descriptor instead.
 func (*StatPathRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{37}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StatPathRequest) GetContainerId() string {
@@ -2455,7 +3175,7 @@ type StatPathResponse struct {
 
 func (x *StatPathResponse) Reset() {
 	*x = StatPathResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[38]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +3187,7 @@ func (x *StatPathResponse) String() string {
 func (*StatPathResponse) ProtoMessage() {}
 
 func (x *StatPathResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[38]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +3200,7 @@ func (x *StatPathResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatPathResponse.ProtoReflect.Descriptor instead.
 func (*StatPathResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{38}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *StatPathResponse) GetName() string {
@@ -2527,7 +3247,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[39]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +3259,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[39]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +3272,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{39}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ChangesRequest) GetContainerId() string {
@@ -2571,7 +3291,7 @@ type ChangesResponse struct {
 
 func (x *ChangesResponse) Reset() {
 	*x = ChangesResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[40]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +3303,7 @@ func (x *ChangesResponse) String() string {
 func (*ChangesResponse) ProtoMessage() {}
 
 func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[40]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +3316,7 @@ func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesResponse.ProtoReflect.Descriptor instead.
 func (*ChangesResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{40}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ChangesResponse) GetChanges() []*ChangesResponse_Change {
@@ -2615,7 +3335,7 @@ type StreamResultRequest struct {
 
 func (x *StreamResultRequest) Reset() {
 	*x = StreamResultRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[41]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +3347,7 @@ func (x *StreamResultRequest) String() string {
 func (*StreamResultRequest) ProtoMessage() {}
 
 func (x *StreamResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[41]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +3360,7 @@ func (x *StreamResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamResultRequest.ProtoReflect.Descriptor instead.
 func (*StreamResultRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{41}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *StreamResultRequest) GetToken() []byte {
@@ -2658,7 +3378,7 @@ type StreamResultResponse struct {
 
 func (x *StreamResultResponse) Reset() {
 	*x = StreamResultResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[42]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2670,7 +3390,7 @@ func (x *StreamResultResponse) String() string {
 func (*StreamResultResponse) ProtoMessage() {}
 
 func (x *StreamResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[42]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2683,7 +3403,7 @@ func (x *StreamResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamResultResponse.ProtoReflect.Descriptor instead.
 func (*StreamResultResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{42}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{55}
 }
 
 type ShutdownRequest struct {
@@ -2694,7 +3414,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[43]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2706,7 +3426,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[43]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2719,7 +3439,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{43}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{56}
 }
 
 type ShutdownResponse struct {
@@ -2730,7 +3450,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[44]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2742,7 +3462,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[44]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2755,7 +3475,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{44}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{57}
 }
 
 // StreamRequest begins every connection to PortStream (framed by internal/guestwire). The agent answers with one
@@ -2770,6 +3490,7 @@ type StreamRequest struct {
 	//	*StreamRequest_ArchiveGet
 	//	*StreamRequest_ArchivePut
 	//	*StreamRequest_Socket
+	//	*StreamRequest_Connect
 	Request       isStreamRequest_Request `protobuf_oneof:"request"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2777,7 +3498,7 @@ type StreamRequest struct {
 
 func (x *StreamRequest) Reset() {
 	*x = StreamRequest{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[45]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2789,7 +3510,7 @@ func (x *StreamRequest) String() string {
 func (*StreamRequest) ProtoMessage() {}
 
 func (x *StreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[45]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2802,7 +3523,7 @@ func (x *StreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRequest.ProtoReflect.Descriptor instead.
 func (*StreamRequest) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{45}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *StreamRequest) GetToken() []byte {
@@ -2864,6 +3585,15 @@ func (x *StreamRequest) GetSocket() *SocketStream {
 	return nil
 }
 
+func (x *StreamRequest) GetConnect() *ConnectStream {
+	if x != nil {
+		if x, ok := x.Request.(*StreamRequest_Connect); ok {
+			return x.Connect
+		}
+	}
+	return nil
+}
+
 type isStreamRequest_Request interface {
 	isStreamRequest_Request()
 }
@@ -2888,6 +3618,10 @@ type StreamRequest_Socket struct {
 	Socket *SocketStream `protobuf:"bytes,6,opt,name=socket,proto3,oneof"`
 }
 
+type StreamRequest_Connect struct {
+	Connect *ConnectStream `protobuf:"bytes,7,opt,name=connect,proto3,oneof"`
+}
+
 func (*StreamRequest_Output) isStreamRequest_Request() {}
 
 func (*StreamRequest_Stdin) isStreamRequest_Request() {}
@@ -2897,6 +3631,8 @@ func (*StreamRequest_ArchiveGet) isStreamRequest_Request() {}
 func (*StreamRequest_ArchivePut) isStreamRequest_Request() {}
 
 func (*StreamRequest_Socket) isStreamRequest_Request() {}
+
+func (*StreamRequest_Connect) isStreamRequest_Request() {}
 
 // StreamReply is the agent's answer. code is a google.rpc.Code, 0 for OK.
 type StreamReply struct {
@@ -2910,7 +3646,7 @@ type StreamReply struct {
 
 func (x *StreamReply) Reset() {
 	*x = StreamReply{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[46]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2922,7 +3658,7 @@ func (x *StreamReply) String() string {
 func (*StreamReply) ProtoMessage() {}
 
 func (x *StreamReply) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[46]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2935,7 +3671,7 @@ func (x *StreamReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamReply.ProtoReflect.Descriptor instead.
 func (*StreamReply) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{46}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *StreamReply) GetCode() uint32 {
@@ -2973,7 +3709,7 @@ type OutputStream struct {
 
 func (x *OutputStream) Reset() {
 	*x = OutputStream{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[47]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3721,7 @@ func (x *OutputStream) String() string {
 func (*OutputStream) ProtoMessage() {}
 
 func (x *OutputStream) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[47]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3734,7 @@ func (x *OutputStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutputStream.ProtoReflect.Descriptor instead.
 func (*OutputStream) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{47}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *OutputStream) GetContainerId() string {
@@ -3044,7 +3780,7 @@ type StdinStream struct {
 
 func (x *StdinStream) Reset() {
 	*x = StdinStream{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[48]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3792,7 @@ func (x *StdinStream) String() string {
 func (*StdinStream) ProtoMessage() {}
 
 func (x *StdinStream) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[48]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3805,7 @@ func (x *StdinStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StdinStream.ProtoReflect.Descriptor instead.
 func (*StdinStream) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{48}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *StdinStream) GetContainerId() string {
@@ -3105,7 +3841,7 @@ type ArchiveGetStream struct {
 
 func (x *ArchiveGetStream) Reset() {
 	*x = ArchiveGetStream{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[49]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3117,7 +3853,7 @@ func (x *ArchiveGetStream) String() string {
 func (*ArchiveGetStream) ProtoMessage() {}
 
 func (x *ArchiveGetStream) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[49]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3866,7 @@ func (x *ArchiveGetStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArchiveGetStream.ProtoReflect.Descriptor instead.
 func (*ArchiveGetStream) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{49}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ArchiveGetStream) GetContainerId() string {
@@ -3169,7 +3905,7 @@ type ArchivePutStream struct {
 
 func (x *ArchivePutStream) Reset() {
 	*x = ArchivePutStream{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[50]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3917,7 @@ func (x *ArchivePutStream) String() string {
 func (*ArchivePutStream) ProtoMessage() {}
 
 func (x *ArchivePutStream) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[50]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3930,7 @@ func (x *ArchivePutStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArchivePutStream.ProtoReflect.Descriptor instead.
 func (*ArchivePutStream) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{50}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ArchivePutStream) GetContainerId() string {
@@ -3249,7 +3985,7 @@ type SocketStream struct {
 
 func (x *SocketStream) Reset() {
 	*x = SocketStream{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[51]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3261,7 +3997,7 @@ func (x *SocketStream) String() string {
 func (*SocketStream) ProtoMessage() {}
 
 func (x *SocketStream) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[51]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,12 +4010,65 @@ func (x *SocketStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketStream.ProtoReflect.Descriptor instead.
 func (*SocketStream) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{51}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *SocketStream) GetContainerId() string {
 	if x != nil {
 		return x.ContainerId
+	}
+	return ""
+}
+
+// ConnectStream: the agent connects to a unix socket inside a running container's root and joins it, half-close kept.
+type ConnectStream struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"` // absolute, resolved within the container's root.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectStream) Reset() {
+	*x = ConnectStream{}
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectStream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectStream) ProtoMessage() {}
+
+func (x *ConnectStream) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectStream.ProtoReflect.Descriptor instead.
+func (*ConnectStream) Descriptor() ([]byte, []int) {
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *ConnectStream) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *ConnectStream) GetPath() string {
+	if x != nil {
+		return x.Path
 	}
 	return ""
 }
@@ -3293,7 +4082,7 @@ type ProcessesResponse_Row struct {
 
 func (x *ProcessesResponse_Row) Reset() {
 	*x = ProcessesResponse_Row{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[52]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +4094,7 @@ func (x *ProcessesResponse_Row) String() string {
 func (*ProcessesResponse_Row) ProtoMessage() {}
 
 func (x *ProcessesResponse_Row) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[52]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +4107,7 @@ func (x *ProcessesResponse_Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessesResponse_Row.ProtoReflect.Descriptor instead.
 func (*ProcessesResponse_Row) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{24, 0}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{37, 0}
 }
 
 func (x *ProcessesResponse_Row) GetFields() []string {
@@ -3338,7 +4127,7 @@ type ChangesResponse_Change struct {
 
 func (x *ChangesResponse_Change) Reset() {
 	*x = ChangesResponse_Change{}
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[53]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3350,7 +4139,7 @@ func (x *ChangesResponse_Change) String() string {
 func (*ChangesResponse_Change) ProtoMessage() {}
 
 func (x *ChangesResponse_Change) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_guest_v1_guest_proto_msgTypes[53]
+	mi := &file_proto_guest_v1_guest_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +4152,7 @@ func (x *ChangesResponse_Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesResponse_Change.ProtoReflect.Descriptor instead.
 func (*ChangesResponse_Change) Descriptor() ([]byte, []int) {
-	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{40, 0}
+	return file_proto_guest_v1_guest_proto_rawDescGZIP(), []int{53, 0}
 }
 
 func (x *ChangesResponse_Change) GetKind() ChangesResponse_Change_Kind {
@@ -3436,7 +4225,7 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\rMountResponse\"3\n" +
 	"\x0eUnmountRequest\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\"\x11\n" +
-	"\x0fUnmountResponse\"\xe2\x04\n" +
+	"\x0fUnmountResponse\"\xd7\x05\n" +
 	"\fStartRequest\x121\n" +
 	"\x05mount\x18\x01 \x01(\v2\x1b.arca.guest.v1.MountRequestR\x05mount\x12\x12\n" +
 	"\x04spec\x18\x02 \x01(\fR\x04spec\x12\x12\n" +
@@ -3454,7 +4243,57 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\x03ipc\x18\r \x01(\v2\x1c.arca.guest.v1.NamespaceModeR\x03ipc\x12.\n" +
 	"\x03uts\x18\x0e \x01(\v2\x1c.arca.guest.v1.NamespaceModeR\x03uts\x124\n" +
 	"\x06cgroup\x18\x0f \x01(\v2\x1c.arca.guest.v1.NamespaceModeR\x06cgroup\x12(\n" +
-	"\x10oom_kill_disable\x18\x10 \x01(\bR\x0eoomKillDisable\"\x9a\x01\n" +
+	"\x10oom_kill_disable\x18\x10 \x01(\bR\x0eoomKillDisable\x12C\n" +
+	"\x0enetwork_config\x18\x11 \x01(\v2\x1c.arca.guest.v1.NetworkConfigR\rnetworkConfig\x12.\n" +
+	"\x05names\x18\x12 \x01(\v2\x18.arca.guest.v1.NameTableR\x05names\"~\n" +
+	"\rNetworkConfig\x128\n" +
+	"\n" +
+	"interfaces\x18\x01 \x03(\v2\x18.arca.guest.v1.InterfaceR\n" +
+	"interfaces\x123\n" +
+	"\bresolver\x18\x02 \x01(\v2\x17.arca.guest.v1.ResolverR\bresolver\"\x85\x02\n" +
+	"\tInterface\x12\x12\n" +
+	"\x04link\x18\x01 \x01(\tR\x04link\x12\x10\n" +
+	"\x03tag\x18\x02 \x01(\rR\x03tag\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x10\n" +
+	"\x03mac\x18\x04 \x01(\fR\x03mac\x12\x10\n" +
+	"\x03mtu\x18\x05 \x01(\rR\x03mtu\x12\x1c\n" +
+	"\taddresses\x18\x06 \x03(\tR\taddresses\x12\x18\n" +
+	"\agateway\x18\a \x01(\tR\agateway\x12\x1a\n" +
+	"\bgateway6\x18\b \x01(\tR\bgateway6\x12,\n" +
+	"\x06routes\x18\t \x03(\v2\x14.arca.guest.v1.RouteR\x06routes\x12\x18\n" +
+	"\asysctls\x18\n" +
+	" \x03(\tR\asysctls\"D\n" +
+	"\x05Route\x12 \n" +
+	"\vdestination\x18\x01 \x01(\tR\vdestination\x12\x19\n" +
+	"\bnext_hop\x18\x02 \x01(\tR\anextHop\"G\n" +
+	"\bResolver\x12\x1c\n" +
+	"\tupstreams\x18\x01 \x03(\tR\tupstreams\x12\x1d\n" +
+	"\n" +
+	"no_forward\x18\x02 \x01(\bR\tnoForward\"\x8a\x01\n" +
+	"\tNameTable\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12)\n" +
+	"\x05names\x18\x02 \x03(\v2\x13.arca.guest.v1.NameR\x05names\x122\n" +
+	"\bpointers\x18\x03 \x03(\v2\x16.arca.guest.v1.PointerR\bpointers\"8\n" +
+	"\x04Name\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
+	"\taddresses\x18\x02 \x03(\tR\taddresses\"7\n" +
+	"\aPointer\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"r\n" +
+	"\x17ConfigureNetworkRequest\x12!\n" +
+	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x124\n" +
+	"\x06config\x18\x02 \x01(\v2\x1c.arca.guest.v1.NetworkConfigR\x06config\"\x1a\n" +
+	"\x18ConfigureNetworkResponse\"d\n" +
+	"\x0fSetNamesRequest\x12!\n" +
+	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12.\n" +
+	"\x05names\x18\x02 \x01(\v2\x18.arca.guest.v1.NameTableR\x05names\"\x12\n" +
+	"\x10SetNamesResponse\"a\n" +
+	"\x11WriteFilesRequest\x12!\n" +
+	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12)\n" +
+	"\x05files\x18\x02 \x03(\v2\x13.arca.guest.v1.FileR\x05files\"\x14\n" +
+	"\x12WriteFilesResponse\"\x9a\x01\n" +
 	"\rNamespaceMode\x125\n" +
 	"\x04kind\x18\x01 \x01(\x0e2!.arca.guest.v1.NamespaceMode.KindR\x04kind\x12!\n" +
 	"\fcontainer_id\x18\x02 \x01(\tR\vcontainerId\"/\n" +
@@ -3572,7 +4411,7 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\x05token\x18\x01 \x01(\fR\x05token\"\x16\n" +
 	"\x14StreamResultResponse\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +
-	"\x10ShutdownResponse\"\xda\x02\n" +
+	"\x10ShutdownResponse\"\x94\x03\n" +
 	"\rStreamRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\x125\n" +
 	"\x06output\x18\x02 \x01(\v2\x1b.arca.guest.v1.OutputStreamH\x00R\x06output\x122\n" +
@@ -3581,7 +4420,8 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"archiveGet\x12B\n" +
 	"\varchive_put\x18\x05 \x01(\v2\x1f.arca.guest.v1.ArchivePutStreamH\x00R\n" +
 	"archivePut\x125\n" +
-	"\x06socket\x18\x06 \x01(\v2\x1b.arca.guest.v1.SocketStreamH\x00R\x06socketB\t\n" +
+	"\x06socket\x18\x06 \x01(\v2\x1b.arca.guest.v1.SocketStreamH\x00R\x06socket\x128\n" +
+	"\aconnect\x18\a \x01(\v2\x1c.arca.guest.v1.ConnectStreamH\x00R\aconnectB\t\n" +
 	"\arequest\"p\n" +
 	"\vStreamReply\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
@@ -3609,8 +4449,10 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\x04user\x18\x05 \x01(\tR\x04user\x12\x1b\n" +
 	"\tread_only\x18\x06 \x01(\bR\breadOnly\"1\n" +
 	"\fSocketStream\x12!\n" +
-	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId2\xa5\n" +
-	"\n" +
+	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\"F\n" +
+	"\rConnectStream\x12!\n" +
+	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path2\xaa\f\n" +
 	"\x05Agent\x12B\n" +
 	"\x05Hello\x12\x1b.arca.guest.v1.HelloRequest\x1a\x1c.arca.guest.v1.HelloResponse\x12B\n" +
 	"\x05Mount\x12\x1b.arca.guest.v1.MountRequest\x1a\x1c.arca.guest.v1.MountResponse\x12H\n" +
@@ -3622,7 +4464,11 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\x06Update\x12\x1c.arca.guest.v1.UpdateRequest\x1a\x1d.arca.guest.v1.UpdateResponse\x12E\n" +
 	"\x06Resize\x12\x1c.arca.guest.v1.ResizeRequest\x1a\x1d.arca.guest.v1.ResizeResponse\x12N\n" +
 	"\tProcesses\x12\x1f.arca.guest.v1.ProcessesRequest\x1a .arca.guest.v1.ProcessesResponse\x12B\n" +
-	"\x05Stats\x12\x1b.arca.guest.v1.StatsRequest\x1a\x1c.arca.guest.v1.StatsResponse\x12?\n" +
+	"\x05Stats\x12\x1b.arca.guest.v1.StatsRequest\x1a\x1c.arca.guest.v1.StatsResponse\x12c\n" +
+	"\x10ConfigureNetwork\x12&.arca.guest.v1.ConfigureNetworkRequest\x1a'.arca.guest.v1.ConfigureNetworkResponse\x12K\n" +
+	"\bSetNames\x12\x1e.arca.guest.v1.SetNamesRequest\x1a\x1f.arca.guest.v1.SetNamesResponse\x12Q\n" +
+	"\n" +
+	"WriteFiles\x12 .arca.guest.v1.WriteFilesRequest\x1a!.arca.guest.v1.WriteFilesResponse\x12?\n" +
 	"\x04Exec\x12\x1a.arca.guest.v1.ExecRequest\x1a\x1b.arca.guest.v1.ExecResponse\x12>\n" +
 	"\x06Events\x12\x1c.arca.guest.v1.EventsRequest\x1a\x14.arca.guest.v1.Event0\x01\x12T\n" +
 	"\vAcknowledge\x12!.arca.guest.v1.AcknowledgeRequest\x1a\".arca.guest.v1.AcknowledgeResponse\x12K\n" +
@@ -3644,7 +4490,7 @@ func file_proto_guest_v1_guest_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_guest_v1_guest_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_proto_guest_v1_guest_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_proto_guest_v1_guest_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_proto_guest_v1_guest_proto_goTypes = []any{
 	(Mount_Kind)(0),                  // 0: arca.guest.v1.Mount.Kind
 	(NamespaceMode_Kind)(0),          // 1: arca.guest.v1.NamespaceMode.Kind
@@ -3659,50 +4505,64 @@ var file_proto_guest_v1_guest_proto_goTypes = []any{
 	(*UnmountRequest)(nil),           // 10: arca.guest.v1.UnmountRequest
 	(*UnmountResponse)(nil),          // 11: arca.guest.v1.UnmountResponse
 	(*StartRequest)(nil),             // 12: arca.guest.v1.StartRequest
-	(*NamespaceMode)(nil),            // 13: arca.guest.v1.NamespaceMode
-	(*StartResponse)(nil),            // 14: arca.guest.v1.StartResponse
-	(*Phase)(nil),                    // 15: arca.guest.v1.Phase
-	(*SignalRequest)(nil),            // 16: arca.guest.v1.SignalRequest
-	(*SignalResponse)(nil),           // 17: arca.guest.v1.SignalResponse
-	(*PauseRequest)(nil),             // 18: arca.guest.v1.PauseRequest
-	(*PauseResponse)(nil),            // 19: arca.guest.v1.PauseResponse
-	(*ResumeRequest)(nil),            // 20: arca.guest.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 21: arca.guest.v1.ResumeResponse
-	(*UpdateRequest)(nil),            // 22: arca.guest.v1.UpdateRequest
-	(*UpdateResponse)(nil),           // 23: arca.guest.v1.UpdateResponse
-	(*ResizeRequest)(nil),            // 24: arca.guest.v1.ResizeRequest
-	(*ResizeResponse)(nil),           // 25: arca.guest.v1.ResizeResponse
-	(*ProcessesRequest)(nil),         // 26: arca.guest.v1.ProcessesRequest
-	(*ProcessesResponse)(nil),        // 27: arca.guest.v1.ProcessesResponse
-	(*StatsRequest)(nil),             // 28: arca.guest.v1.StatsRequest
-	(*StatsResponse)(nil),            // 29: arca.guest.v1.StatsResponse
-	(*ExecRequest)(nil),              // 30: arca.guest.v1.ExecRequest
-	(*ExecResponse)(nil),             // 31: arca.guest.v1.ExecResponse
-	(*EventsRequest)(nil),            // 32: arca.guest.v1.EventsRequest
-	(*Event)(nil),                    // 33: arca.guest.v1.Event
-	(*Synced)(nil),                   // 34: arca.guest.v1.Synced
-	(*Exit)(nil),                     // 35: arca.guest.v1.Exit
-	(*OutOfMemory)(nil),              // 36: arca.guest.v1.OutOfMemory
-	(*SocketConnection)(nil),         // 37: arca.guest.v1.SocketConnection
-	(*AcknowledgeRequest)(nil),       // 38: arca.guest.v1.AcknowledgeRequest
-	(*AcknowledgeResponse)(nil),      // 39: arca.guest.v1.AcknowledgeResponse
-	(*StatPathRequest)(nil),          // 40: arca.guest.v1.StatPathRequest
-	(*StatPathResponse)(nil),         // 41: arca.guest.v1.StatPathResponse
-	(*ChangesRequest)(nil),           // 42: arca.guest.v1.ChangesRequest
-	(*ChangesResponse)(nil),          // 43: arca.guest.v1.ChangesResponse
-	(*StreamResultRequest)(nil),      // 44: arca.guest.v1.StreamResultRequest
-	(*StreamResultResponse)(nil),     // 45: arca.guest.v1.StreamResultResponse
-	(*ShutdownRequest)(nil),          // 46: arca.guest.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),         // 47: arca.guest.v1.ShutdownResponse
-	(*StreamRequest)(nil),            // 48: arca.guest.v1.StreamRequest
-	(*StreamReply)(nil),              // 49: arca.guest.v1.StreamReply
-	(*OutputStream)(nil),             // 50: arca.guest.v1.OutputStream
-	(*StdinStream)(nil),              // 51: arca.guest.v1.StdinStream
-	(*ArchiveGetStream)(nil),         // 52: arca.guest.v1.ArchiveGetStream
-	(*ArchivePutStream)(nil),         // 53: arca.guest.v1.ArchivePutStream
-	(*SocketStream)(nil),             // 54: arca.guest.v1.SocketStream
-	(*ProcessesResponse_Row)(nil),    // 55: arca.guest.v1.ProcessesResponse.Row
-	(*ChangesResponse_Change)(nil),   // 56: arca.guest.v1.ChangesResponse.Change
+	(*NetworkConfig)(nil),            // 13: arca.guest.v1.NetworkConfig
+	(*Interface)(nil),                // 14: arca.guest.v1.Interface
+	(*Route)(nil),                    // 15: arca.guest.v1.Route
+	(*Resolver)(nil),                 // 16: arca.guest.v1.Resolver
+	(*NameTable)(nil),                // 17: arca.guest.v1.NameTable
+	(*Name)(nil),                     // 18: arca.guest.v1.Name
+	(*Pointer)(nil),                  // 19: arca.guest.v1.Pointer
+	(*ConfigureNetworkRequest)(nil),  // 20: arca.guest.v1.ConfigureNetworkRequest
+	(*ConfigureNetworkResponse)(nil), // 21: arca.guest.v1.ConfigureNetworkResponse
+	(*SetNamesRequest)(nil),          // 22: arca.guest.v1.SetNamesRequest
+	(*SetNamesResponse)(nil),         // 23: arca.guest.v1.SetNamesResponse
+	(*WriteFilesRequest)(nil),        // 24: arca.guest.v1.WriteFilesRequest
+	(*WriteFilesResponse)(nil),       // 25: arca.guest.v1.WriteFilesResponse
+	(*NamespaceMode)(nil),            // 26: arca.guest.v1.NamespaceMode
+	(*StartResponse)(nil),            // 27: arca.guest.v1.StartResponse
+	(*Phase)(nil),                    // 28: arca.guest.v1.Phase
+	(*SignalRequest)(nil),            // 29: arca.guest.v1.SignalRequest
+	(*SignalResponse)(nil),           // 30: arca.guest.v1.SignalResponse
+	(*PauseRequest)(nil),             // 31: arca.guest.v1.PauseRequest
+	(*PauseResponse)(nil),            // 32: arca.guest.v1.PauseResponse
+	(*ResumeRequest)(nil),            // 33: arca.guest.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 34: arca.guest.v1.ResumeResponse
+	(*UpdateRequest)(nil),            // 35: arca.guest.v1.UpdateRequest
+	(*UpdateResponse)(nil),           // 36: arca.guest.v1.UpdateResponse
+	(*ResizeRequest)(nil),            // 37: arca.guest.v1.ResizeRequest
+	(*ResizeResponse)(nil),           // 38: arca.guest.v1.ResizeResponse
+	(*ProcessesRequest)(nil),         // 39: arca.guest.v1.ProcessesRequest
+	(*ProcessesResponse)(nil),        // 40: arca.guest.v1.ProcessesResponse
+	(*StatsRequest)(nil),             // 41: arca.guest.v1.StatsRequest
+	(*StatsResponse)(nil),            // 42: arca.guest.v1.StatsResponse
+	(*ExecRequest)(nil),              // 43: arca.guest.v1.ExecRequest
+	(*ExecResponse)(nil),             // 44: arca.guest.v1.ExecResponse
+	(*EventsRequest)(nil),            // 45: arca.guest.v1.EventsRequest
+	(*Event)(nil),                    // 46: arca.guest.v1.Event
+	(*Synced)(nil),                   // 47: arca.guest.v1.Synced
+	(*Exit)(nil),                     // 48: arca.guest.v1.Exit
+	(*OutOfMemory)(nil),              // 49: arca.guest.v1.OutOfMemory
+	(*SocketConnection)(nil),         // 50: arca.guest.v1.SocketConnection
+	(*AcknowledgeRequest)(nil),       // 51: arca.guest.v1.AcknowledgeRequest
+	(*AcknowledgeResponse)(nil),      // 52: arca.guest.v1.AcknowledgeResponse
+	(*StatPathRequest)(nil),          // 53: arca.guest.v1.StatPathRequest
+	(*StatPathResponse)(nil),         // 54: arca.guest.v1.StatPathResponse
+	(*ChangesRequest)(nil),           // 55: arca.guest.v1.ChangesRequest
+	(*ChangesResponse)(nil),          // 56: arca.guest.v1.ChangesResponse
+	(*StreamResultRequest)(nil),      // 57: arca.guest.v1.StreamResultRequest
+	(*StreamResultResponse)(nil),     // 58: arca.guest.v1.StreamResultResponse
+	(*ShutdownRequest)(nil),          // 59: arca.guest.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),         // 60: arca.guest.v1.ShutdownResponse
+	(*StreamRequest)(nil),            // 61: arca.guest.v1.StreamRequest
+	(*StreamReply)(nil),              // 62: arca.guest.v1.StreamReply
+	(*OutputStream)(nil),             // 63: arca.guest.v1.OutputStream
+	(*StdinStream)(nil),              // 64: arca.guest.v1.StdinStream
+	(*ArchiveGetStream)(nil),         // 65: arca.guest.v1.ArchiveGetStream
+	(*ArchivePutStream)(nil),         // 66: arca.guest.v1.ArchivePutStream
+	(*SocketStream)(nil),             // 67: arca.guest.v1.SocketStream
+	(*ConnectStream)(nil),            // 68: arca.guest.v1.ConnectStream
+	(*ProcessesResponse_Row)(nil),    // 69: arca.guest.v1.ProcessesResponse.Row
+	(*ChangesResponse_Change)(nil),   // 70: arca.guest.v1.ChangesResponse.Change
 }
 var file_proto_guest_v1_guest_proto_depIdxs = []int32{
 	5,  // 0: arca.guest.v1.HelloResponse.processes:type_name -> arca.guest.v1.ProcessState
@@ -3710,67 +4570,84 @@ var file_proto_guest_v1_guest_proto_depIdxs = []int32{
 	8,  // 2: arca.guest.v1.MountRequest.files:type_name -> arca.guest.v1.File
 	0,  // 3: arca.guest.v1.Mount.kind:type_name -> arca.guest.v1.Mount.Kind
 	6,  // 4: arca.guest.v1.StartRequest.mount:type_name -> arca.guest.v1.MountRequest
-	13, // 5: arca.guest.v1.StartRequest.network:type_name -> arca.guest.v1.NamespaceMode
-	13, // 6: arca.guest.v1.StartRequest.pid:type_name -> arca.guest.v1.NamespaceMode
-	13, // 7: arca.guest.v1.StartRequest.ipc:type_name -> arca.guest.v1.NamespaceMode
-	13, // 8: arca.guest.v1.StartRequest.uts:type_name -> arca.guest.v1.NamespaceMode
-	13, // 9: arca.guest.v1.StartRequest.cgroup:type_name -> arca.guest.v1.NamespaceMode
-	1,  // 10: arca.guest.v1.NamespaceMode.kind:type_name -> arca.guest.v1.NamespaceMode.Kind
-	15, // 11: arca.guest.v1.StartResponse.phases:type_name -> arca.guest.v1.Phase
-	55, // 12: arca.guest.v1.ProcessesResponse.rows:type_name -> arca.guest.v1.ProcessesResponse.Row
-	35, // 13: arca.guest.v1.Event.exit:type_name -> arca.guest.v1.Exit
-	36, // 14: arca.guest.v1.Event.out_of_memory:type_name -> arca.guest.v1.OutOfMemory
-	37, // 15: arca.guest.v1.Event.socket_connection:type_name -> arca.guest.v1.SocketConnection
-	34, // 16: arca.guest.v1.Event.synced:type_name -> arca.guest.v1.Synced
-	56, // 17: arca.guest.v1.ChangesResponse.changes:type_name -> arca.guest.v1.ChangesResponse.Change
-	50, // 18: arca.guest.v1.StreamRequest.output:type_name -> arca.guest.v1.OutputStream
-	51, // 19: arca.guest.v1.StreamRequest.stdin:type_name -> arca.guest.v1.StdinStream
-	52, // 20: arca.guest.v1.StreamRequest.archive_get:type_name -> arca.guest.v1.ArchiveGetStream
-	53, // 21: arca.guest.v1.StreamRequest.archive_put:type_name -> arca.guest.v1.ArchivePutStream
-	54, // 22: arca.guest.v1.StreamRequest.socket:type_name -> arca.guest.v1.SocketStream
-	41, // 23: arca.guest.v1.StreamReply.stat:type_name -> arca.guest.v1.StatPathResponse
-	2,  // 24: arca.guest.v1.ChangesResponse.Change.kind:type_name -> arca.guest.v1.ChangesResponse.Change.Kind
-	3,  // 25: arca.guest.v1.Agent.Hello:input_type -> arca.guest.v1.HelloRequest
-	6,  // 26: arca.guest.v1.Agent.Mount:input_type -> arca.guest.v1.MountRequest
-	10, // 27: arca.guest.v1.Agent.Unmount:input_type -> arca.guest.v1.UnmountRequest
-	12, // 28: arca.guest.v1.Agent.Start:input_type -> arca.guest.v1.StartRequest
-	16, // 29: arca.guest.v1.Agent.Signal:input_type -> arca.guest.v1.SignalRequest
-	18, // 30: arca.guest.v1.Agent.Pause:input_type -> arca.guest.v1.PauseRequest
-	20, // 31: arca.guest.v1.Agent.Resume:input_type -> arca.guest.v1.ResumeRequest
-	22, // 32: arca.guest.v1.Agent.Update:input_type -> arca.guest.v1.UpdateRequest
-	24, // 33: arca.guest.v1.Agent.Resize:input_type -> arca.guest.v1.ResizeRequest
-	26, // 34: arca.guest.v1.Agent.Processes:input_type -> arca.guest.v1.ProcessesRequest
-	28, // 35: arca.guest.v1.Agent.Stats:input_type -> arca.guest.v1.StatsRequest
-	30, // 36: arca.guest.v1.Agent.Exec:input_type -> arca.guest.v1.ExecRequest
-	32, // 37: arca.guest.v1.Agent.Events:input_type -> arca.guest.v1.EventsRequest
-	38, // 38: arca.guest.v1.Agent.Acknowledge:input_type -> arca.guest.v1.AcknowledgeRequest
-	40, // 39: arca.guest.v1.Agent.StatPath:input_type -> arca.guest.v1.StatPathRequest
-	42, // 40: arca.guest.v1.Agent.Changes:input_type -> arca.guest.v1.ChangesRequest
-	44, // 41: arca.guest.v1.Agent.StreamResult:input_type -> arca.guest.v1.StreamResultRequest
-	46, // 42: arca.guest.v1.Agent.Shutdown:input_type -> arca.guest.v1.ShutdownRequest
-	4,  // 43: arca.guest.v1.Agent.Hello:output_type -> arca.guest.v1.HelloResponse
-	9,  // 44: arca.guest.v1.Agent.Mount:output_type -> arca.guest.v1.MountResponse
-	11, // 45: arca.guest.v1.Agent.Unmount:output_type -> arca.guest.v1.UnmountResponse
-	14, // 46: arca.guest.v1.Agent.Start:output_type -> arca.guest.v1.StartResponse
-	17, // 47: arca.guest.v1.Agent.Signal:output_type -> arca.guest.v1.SignalResponse
-	19, // 48: arca.guest.v1.Agent.Pause:output_type -> arca.guest.v1.PauseResponse
-	21, // 49: arca.guest.v1.Agent.Resume:output_type -> arca.guest.v1.ResumeResponse
-	23, // 50: arca.guest.v1.Agent.Update:output_type -> arca.guest.v1.UpdateResponse
-	25, // 51: arca.guest.v1.Agent.Resize:output_type -> arca.guest.v1.ResizeResponse
-	27, // 52: arca.guest.v1.Agent.Processes:output_type -> arca.guest.v1.ProcessesResponse
-	29, // 53: arca.guest.v1.Agent.Stats:output_type -> arca.guest.v1.StatsResponse
-	31, // 54: arca.guest.v1.Agent.Exec:output_type -> arca.guest.v1.ExecResponse
-	33, // 55: arca.guest.v1.Agent.Events:output_type -> arca.guest.v1.Event
-	39, // 56: arca.guest.v1.Agent.Acknowledge:output_type -> arca.guest.v1.AcknowledgeResponse
-	41, // 57: arca.guest.v1.Agent.StatPath:output_type -> arca.guest.v1.StatPathResponse
-	43, // 58: arca.guest.v1.Agent.Changes:output_type -> arca.guest.v1.ChangesResponse
-	45, // 59: arca.guest.v1.Agent.StreamResult:output_type -> arca.guest.v1.StreamResultResponse
-	47, // 60: arca.guest.v1.Agent.Shutdown:output_type -> arca.guest.v1.ShutdownResponse
-	43, // [43:61] is the sub-list for method output_type
-	25, // [25:43] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	26, // 5: arca.guest.v1.StartRequest.network:type_name -> arca.guest.v1.NamespaceMode
+	26, // 6: arca.guest.v1.StartRequest.pid:type_name -> arca.guest.v1.NamespaceMode
+	26, // 7: arca.guest.v1.StartRequest.ipc:type_name -> arca.guest.v1.NamespaceMode
+	26, // 8: arca.guest.v1.StartRequest.uts:type_name -> arca.guest.v1.NamespaceMode
+	26, // 9: arca.guest.v1.StartRequest.cgroup:type_name -> arca.guest.v1.NamespaceMode
+	13, // 10: arca.guest.v1.StartRequest.network_config:type_name -> arca.guest.v1.NetworkConfig
+	17, // 11: arca.guest.v1.StartRequest.names:type_name -> arca.guest.v1.NameTable
+	14, // 12: arca.guest.v1.NetworkConfig.interfaces:type_name -> arca.guest.v1.Interface
+	16, // 13: arca.guest.v1.NetworkConfig.resolver:type_name -> arca.guest.v1.Resolver
+	15, // 14: arca.guest.v1.Interface.routes:type_name -> arca.guest.v1.Route
+	18, // 15: arca.guest.v1.NameTable.names:type_name -> arca.guest.v1.Name
+	19, // 16: arca.guest.v1.NameTable.pointers:type_name -> arca.guest.v1.Pointer
+	13, // 17: arca.guest.v1.ConfigureNetworkRequest.config:type_name -> arca.guest.v1.NetworkConfig
+	17, // 18: arca.guest.v1.SetNamesRequest.names:type_name -> arca.guest.v1.NameTable
+	8,  // 19: arca.guest.v1.WriteFilesRequest.files:type_name -> arca.guest.v1.File
+	1,  // 20: arca.guest.v1.NamespaceMode.kind:type_name -> arca.guest.v1.NamespaceMode.Kind
+	28, // 21: arca.guest.v1.StartResponse.phases:type_name -> arca.guest.v1.Phase
+	69, // 22: arca.guest.v1.ProcessesResponse.rows:type_name -> arca.guest.v1.ProcessesResponse.Row
+	48, // 23: arca.guest.v1.Event.exit:type_name -> arca.guest.v1.Exit
+	49, // 24: arca.guest.v1.Event.out_of_memory:type_name -> arca.guest.v1.OutOfMemory
+	50, // 25: arca.guest.v1.Event.socket_connection:type_name -> arca.guest.v1.SocketConnection
+	47, // 26: arca.guest.v1.Event.synced:type_name -> arca.guest.v1.Synced
+	70, // 27: arca.guest.v1.ChangesResponse.changes:type_name -> arca.guest.v1.ChangesResponse.Change
+	63, // 28: arca.guest.v1.StreamRequest.output:type_name -> arca.guest.v1.OutputStream
+	64, // 29: arca.guest.v1.StreamRequest.stdin:type_name -> arca.guest.v1.StdinStream
+	65, // 30: arca.guest.v1.StreamRequest.archive_get:type_name -> arca.guest.v1.ArchiveGetStream
+	66, // 31: arca.guest.v1.StreamRequest.archive_put:type_name -> arca.guest.v1.ArchivePutStream
+	67, // 32: arca.guest.v1.StreamRequest.socket:type_name -> arca.guest.v1.SocketStream
+	68, // 33: arca.guest.v1.StreamRequest.connect:type_name -> arca.guest.v1.ConnectStream
+	54, // 34: arca.guest.v1.StreamReply.stat:type_name -> arca.guest.v1.StatPathResponse
+	2,  // 35: arca.guest.v1.ChangesResponse.Change.kind:type_name -> arca.guest.v1.ChangesResponse.Change.Kind
+	3,  // 36: arca.guest.v1.Agent.Hello:input_type -> arca.guest.v1.HelloRequest
+	6,  // 37: arca.guest.v1.Agent.Mount:input_type -> arca.guest.v1.MountRequest
+	10, // 38: arca.guest.v1.Agent.Unmount:input_type -> arca.guest.v1.UnmountRequest
+	12, // 39: arca.guest.v1.Agent.Start:input_type -> arca.guest.v1.StartRequest
+	29, // 40: arca.guest.v1.Agent.Signal:input_type -> arca.guest.v1.SignalRequest
+	31, // 41: arca.guest.v1.Agent.Pause:input_type -> arca.guest.v1.PauseRequest
+	33, // 42: arca.guest.v1.Agent.Resume:input_type -> arca.guest.v1.ResumeRequest
+	35, // 43: arca.guest.v1.Agent.Update:input_type -> arca.guest.v1.UpdateRequest
+	37, // 44: arca.guest.v1.Agent.Resize:input_type -> arca.guest.v1.ResizeRequest
+	39, // 45: arca.guest.v1.Agent.Processes:input_type -> arca.guest.v1.ProcessesRequest
+	41, // 46: arca.guest.v1.Agent.Stats:input_type -> arca.guest.v1.StatsRequest
+	20, // 47: arca.guest.v1.Agent.ConfigureNetwork:input_type -> arca.guest.v1.ConfigureNetworkRequest
+	22, // 48: arca.guest.v1.Agent.SetNames:input_type -> arca.guest.v1.SetNamesRequest
+	24, // 49: arca.guest.v1.Agent.WriteFiles:input_type -> arca.guest.v1.WriteFilesRequest
+	43, // 50: arca.guest.v1.Agent.Exec:input_type -> arca.guest.v1.ExecRequest
+	45, // 51: arca.guest.v1.Agent.Events:input_type -> arca.guest.v1.EventsRequest
+	51, // 52: arca.guest.v1.Agent.Acknowledge:input_type -> arca.guest.v1.AcknowledgeRequest
+	53, // 53: arca.guest.v1.Agent.StatPath:input_type -> arca.guest.v1.StatPathRequest
+	55, // 54: arca.guest.v1.Agent.Changes:input_type -> arca.guest.v1.ChangesRequest
+	57, // 55: arca.guest.v1.Agent.StreamResult:input_type -> arca.guest.v1.StreamResultRequest
+	59, // 56: arca.guest.v1.Agent.Shutdown:input_type -> arca.guest.v1.ShutdownRequest
+	4,  // 57: arca.guest.v1.Agent.Hello:output_type -> arca.guest.v1.HelloResponse
+	9,  // 58: arca.guest.v1.Agent.Mount:output_type -> arca.guest.v1.MountResponse
+	11, // 59: arca.guest.v1.Agent.Unmount:output_type -> arca.guest.v1.UnmountResponse
+	27, // 60: arca.guest.v1.Agent.Start:output_type -> arca.guest.v1.StartResponse
+	30, // 61: arca.guest.v1.Agent.Signal:output_type -> arca.guest.v1.SignalResponse
+	32, // 62: arca.guest.v1.Agent.Pause:output_type -> arca.guest.v1.PauseResponse
+	34, // 63: arca.guest.v1.Agent.Resume:output_type -> arca.guest.v1.ResumeResponse
+	36, // 64: arca.guest.v1.Agent.Update:output_type -> arca.guest.v1.UpdateResponse
+	38, // 65: arca.guest.v1.Agent.Resize:output_type -> arca.guest.v1.ResizeResponse
+	40, // 66: arca.guest.v1.Agent.Processes:output_type -> arca.guest.v1.ProcessesResponse
+	42, // 67: arca.guest.v1.Agent.Stats:output_type -> arca.guest.v1.StatsResponse
+	21, // 68: arca.guest.v1.Agent.ConfigureNetwork:output_type -> arca.guest.v1.ConfigureNetworkResponse
+	23, // 69: arca.guest.v1.Agent.SetNames:output_type -> arca.guest.v1.SetNamesResponse
+	25, // 70: arca.guest.v1.Agent.WriteFiles:output_type -> arca.guest.v1.WriteFilesResponse
+	44, // 71: arca.guest.v1.Agent.Exec:output_type -> arca.guest.v1.ExecResponse
+	46, // 72: arca.guest.v1.Agent.Events:output_type -> arca.guest.v1.Event
+	52, // 73: arca.guest.v1.Agent.Acknowledge:output_type -> arca.guest.v1.AcknowledgeResponse
+	54, // 74: arca.guest.v1.Agent.StatPath:output_type -> arca.guest.v1.StatPathResponse
+	56, // 75: arca.guest.v1.Agent.Changes:output_type -> arca.guest.v1.ChangesResponse
+	58, // 76: arca.guest.v1.Agent.StreamResult:output_type -> arca.guest.v1.StreamResultResponse
+	60, // 77: arca.guest.v1.Agent.Shutdown:output_type -> arca.guest.v1.ShutdownResponse
+	57, // [57:78] is the sub-list for method output_type
+	36, // [36:57] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_proto_guest_v1_guest_proto_init() }
@@ -3778,18 +4655,19 @@ func file_proto_guest_v1_guest_proto_init() {
 	if File_proto_guest_v1_guest_proto != nil {
 		return
 	}
-	file_proto_guest_v1_guest_proto_msgTypes[30].OneofWrappers = []any{
+	file_proto_guest_v1_guest_proto_msgTypes[43].OneofWrappers = []any{
 		(*Event_Exit)(nil),
 		(*Event_OutOfMemory)(nil),
 		(*Event_SocketConnection)(nil),
 		(*Event_Synced)(nil),
 	}
-	file_proto_guest_v1_guest_proto_msgTypes[45].OneofWrappers = []any{
+	file_proto_guest_v1_guest_proto_msgTypes[58].OneofWrappers = []any{
 		(*StreamRequest_Output)(nil),
 		(*StreamRequest_Stdin)(nil),
 		(*StreamRequest_ArchiveGet)(nil),
 		(*StreamRequest_ArchivePut)(nil),
 		(*StreamRequest_Socket)(nil),
+		(*StreamRequest_Connect)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3797,7 +4675,7 @@ func file_proto_guest_v1_guest_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_guest_v1_guest_proto_rawDesc), len(file_proto_guest_v1_guest_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   54,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

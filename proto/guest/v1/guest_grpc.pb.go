@@ -25,24 +25,27 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Agent_Hello_FullMethodName        = "/arca.guest.v1.Agent/Hello"
-	Agent_Mount_FullMethodName        = "/arca.guest.v1.Agent/Mount"
-	Agent_Unmount_FullMethodName      = "/arca.guest.v1.Agent/Unmount"
-	Agent_Start_FullMethodName        = "/arca.guest.v1.Agent/Start"
-	Agent_Signal_FullMethodName       = "/arca.guest.v1.Agent/Signal"
-	Agent_Pause_FullMethodName        = "/arca.guest.v1.Agent/Pause"
-	Agent_Resume_FullMethodName       = "/arca.guest.v1.Agent/Resume"
-	Agent_Update_FullMethodName       = "/arca.guest.v1.Agent/Update"
-	Agent_Resize_FullMethodName       = "/arca.guest.v1.Agent/Resize"
-	Agent_Processes_FullMethodName    = "/arca.guest.v1.Agent/Processes"
-	Agent_Stats_FullMethodName        = "/arca.guest.v1.Agent/Stats"
-	Agent_Exec_FullMethodName         = "/arca.guest.v1.Agent/Exec"
-	Agent_Events_FullMethodName       = "/arca.guest.v1.Agent/Events"
-	Agent_Acknowledge_FullMethodName  = "/arca.guest.v1.Agent/Acknowledge"
-	Agent_StatPath_FullMethodName     = "/arca.guest.v1.Agent/StatPath"
-	Agent_Changes_FullMethodName      = "/arca.guest.v1.Agent/Changes"
-	Agent_StreamResult_FullMethodName = "/arca.guest.v1.Agent/StreamResult"
-	Agent_Shutdown_FullMethodName     = "/arca.guest.v1.Agent/Shutdown"
+	Agent_Hello_FullMethodName            = "/arca.guest.v1.Agent/Hello"
+	Agent_Mount_FullMethodName            = "/arca.guest.v1.Agent/Mount"
+	Agent_Unmount_FullMethodName          = "/arca.guest.v1.Agent/Unmount"
+	Agent_Start_FullMethodName            = "/arca.guest.v1.Agent/Start"
+	Agent_Signal_FullMethodName           = "/arca.guest.v1.Agent/Signal"
+	Agent_Pause_FullMethodName            = "/arca.guest.v1.Agent/Pause"
+	Agent_Resume_FullMethodName           = "/arca.guest.v1.Agent/Resume"
+	Agent_Update_FullMethodName           = "/arca.guest.v1.Agent/Update"
+	Agent_Resize_FullMethodName           = "/arca.guest.v1.Agent/Resize"
+	Agent_Processes_FullMethodName        = "/arca.guest.v1.Agent/Processes"
+	Agent_Stats_FullMethodName            = "/arca.guest.v1.Agent/Stats"
+	Agent_ConfigureNetwork_FullMethodName = "/arca.guest.v1.Agent/ConfigureNetwork"
+	Agent_SetNames_FullMethodName         = "/arca.guest.v1.Agent/SetNames"
+	Agent_WriteFiles_FullMethodName       = "/arca.guest.v1.Agent/WriteFiles"
+	Agent_Exec_FullMethodName             = "/arca.guest.v1.Agent/Exec"
+	Agent_Events_FullMethodName           = "/arca.guest.v1.Agent/Events"
+	Agent_Acknowledge_FullMethodName      = "/arca.guest.v1.Agent/Acknowledge"
+	Agent_StatPath_FullMethodName         = "/arca.guest.v1.Agent/StatPath"
+	Agent_Changes_FullMethodName          = "/arca.guest.v1.Agent/Changes"
+	Agent_StreamResult_FullMethodName     = "/arca.guest.v1.Agent/StreamResult"
+	Agent_Shutdown_FullMethodName         = "/arca.guest.v1.Agent/Shutdown"
 )
 
 // AgentClient is the client API for Agent service.
@@ -68,6 +71,14 @@ type AgentClient interface {
 	// Processes lists the processes of a container: pids in the container's own pid namespace's parent, for top.
 	Processes(ctx context.Context, in *ProcessesRequest, opts ...grpc.CallOption) (*ProcessesResponse, error)
 	Stats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (*StatsResponse, error)
+	// ConfigureNetwork makes the interfaces and routes of a running container as the request says: interfaces that it
+	// does not name go, those that are right are not disturbed.
+	ConfigureNetwork(ctx context.Context, in *ConfigureNetworkRequest, opts ...grpc.CallOption) (*ConfigureNetworkResponse, error)
+	// SetNames replaces the table from which the container's resolver answers. A table with a generation that is not
+	// newer than the one in use is left alone.
+	SetNames(ctx context.Context, in *SetNamesRequest, opts ...grpc.CallOption) (*SetNamesResponse, error)
+	// WriteFiles rewrites injected files (File) of a running container in place: /etc/hosts after a live connect.
+	WriteFiles(ctx context.Context, in *WriteFilesRequest, opts ...grpc.CallOption) (*WriteFilesResponse, error)
 	// Exec runs another process in a running container.
 	Exec(ctx context.Context, in *ExecRequest, opts ...grpc.CallOption) (*ExecResponse, error)
 	// Events sends all exits that nobody has acknowledged, then all that happens. One subscriber at a time: a
@@ -204,6 +215,36 @@ func (c *agentClient) Stats(ctx context.Context, in *StatsRequest, opts ...grpc.
 	return out, nil
 }
 
+func (c *agentClient) ConfigureNetwork(ctx context.Context, in *ConfigureNetworkRequest, opts ...grpc.CallOption) (*ConfigureNetworkResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfigureNetworkResponse)
+	err := c.cc.Invoke(ctx, Agent_ConfigureNetwork_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *agentClient) SetNames(ctx context.Context, in *SetNamesRequest, opts ...grpc.CallOption) (*SetNamesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetNamesResponse)
+	err := c.cc.Invoke(ctx, Agent_SetNames_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *agentClient) WriteFiles(ctx context.Context, in *WriteFilesRequest, opts ...grpc.CallOption) (*WriteFilesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WriteFilesResponse)
+	err := c.cc.Invoke(ctx, Agent_WriteFiles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *agentClient) Exec(ctx context.Context, in *ExecRequest, opts ...grpc.CallOption) (*ExecResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ExecResponse)
@@ -306,6 +347,14 @@ type AgentServer interface {
 	// Processes lists the processes of a container: pids in the container's own pid namespace's parent, for top.
 	Processes(context.Context, *ProcessesRequest) (*ProcessesResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
+	// ConfigureNetwork makes the interfaces and routes of a running container as the request says: interfaces that it
+	// does not name go, those that are right are not disturbed.
+	ConfigureNetwork(context.Context, *ConfigureNetworkRequest) (*ConfigureNetworkResponse, error)
+	// SetNames replaces the table from which the container's resolver answers. A table with a generation that is not
+	// newer than the one in use is left alone.
+	SetNames(context.Context, *SetNamesRequest) (*SetNamesResponse, error)
+	// WriteFiles rewrites injected files (File) of a running container in place: /etc/hosts after a live connect.
+	WriteFiles(context.Context, *WriteFilesRequest) (*WriteFilesResponse, error)
 	// Exec runs another process in a running container.
 	Exec(context.Context, *ExecRequest) (*ExecResponse, error)
 	// Events sends all exits that nobody has acknowledged, then all that happens. One subscriber at a time: a
@@ -364,6 +413,15 @@ func (UnimplementedAgentServer) Processes(context.Context, *ProcessesRequest) (*
 }
 func (UnimplementedAgentServer) Stats(context.Context, *StatsRequest) (*StatsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stats not implemented")
+}
+func (UnimplementedAgentServer) ConfigureNetwork(context.Context, *ConfigureNetworkRequest) (*ConfigureNetworkResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfigureNetwork not implemented")
+}
+func (UnimplementedAgentServer) SetNames(context.Context, *SetNamesRequest) (*SetNamesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetNames not implemented")
+}
+func (UnimplementedAgentServer) WriteFiles(context.Context, *WriteFilesRequest) (*WriteFilesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WriteFiles not implemented")
 }
 func (UnimplementedAgentServer) Exec(context.Context, *ExecRequest) (*ExecResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Exec not implemented")
@@ -605,6 +663,60 @@ func _Agent_Stats_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Agent_ConfigureNetwork_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfigureNetworkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServer).ConfigureNetwork(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Agent_ConfigureNetwork_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServer).ConfigureNetwork(ctx, req.(*ConfigureNetworkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Agent_SetNames_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetNamesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServer).SetNames(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Agent_SetNames_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServer).SetNames(ctx, req.(*SetNamesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Agent_WriteFiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WriteFilesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServer).WriteFiles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Agent_WriteFiles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServer).WriteFiles(ctx, req.(*WriteFilesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Agent_Exec_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ExecRequest)
 	if err := dec(in); err != nil {
@@ -774,6 +886,18 @@ var Agent_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Stats",
 			Handler:    _Agent_Stats_Handler,
+		},
+		{
+			MethodName: "ConfigureNetwork",
+			Handler:    _Agent_ConfigureNetwork_Handler,
+		},
+		{
+			MethodName: "SetNames",
+			Handler:    _Agent_SetNames_Handler,
+		},
+		{
+			MethodName: "WriteFiles",
+			Handler:    _Agent_WriteFiles_Handler,
 		},
 		{
 			MethodName: "Exec",

@@ -12,16 +12,10 @@ import (
 	"github.com/arca-engine/arca/api-frontend/container/record"
 )
 
-// Containers is what this room asks of the containers.
-type Containers interface {
-	Records() []*record.Container
-	RecordOf(ref string) (*record.Container, error)
-}
-
 // Service knows the predefined networks.
 type Service struct {
 	events     Publisher
-	containers Containers
+	containers Reader
 	networks   []network.Network // sorted by name.
 }
 
@@ -38,7 +32,7 @@ func New(events Publisher, engineID string, created time.Time) *Service {
 }
 
 // Use sets the containers, before the service is used.
-func (s *Service) Use(c Containers) { s.containers = c }
+func (s *Service) Use(c Reader) { s.containers = c }
 
 // ID is the ID of a predefined network; of another name it is empty.
 func (s *Service) ID(name string) string {

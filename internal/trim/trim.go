@@ -30,11 +30,25 @@ func Run(ctx context.Context, quiet time.Duration) {
 				timer.Reset(quiet)
 			}
 		case <-timer.C:
-			runtime.GC() // What pools hold survives one collection.
-			debug.FreeOSMemory()
-			own = cycles()
+			var disturbed bool
+			if own, disturbed = giveBack(debug.FreeOSMemory); disturbed {
+				timer.Reset(quiet)
+			}
 		}
 	}
+}
+
+// ownCycles is how many collections giving back makes.
+const ownCycles = 2
+
+// giveBack collects and frees, and tells the last collection of its own. Disturbed is one during which the process
+// collected, too: what became garbage after it had begun is still held, and nobody will tell of it again.
+func giveBack(free func()) (own uint64, disturbed bool) {
+	before := cycles()
+	runtime.GC() // What pools hold survives one collection.
+	free()
+	own = cycles()
+	return own, own-before > ownCycles
 }
 
 // sentinel is collected by the next collection.

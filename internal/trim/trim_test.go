@@ -57,6 +57,23 @@ func TestGivesBackWhenQuiet(t *testing.T) {
 	}
 }
 
+// TestDisturbedByACollection: a collection of the process that ended while memory was given back was taken for an own
+// one, and what it had freed was held for ever.
+func TestDisturbedByACollection(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		free      func()
+		disturbed bool
+	}{
+		{"undisturbed", runtime.GC, false},
+		{"collected meanwhile", func() { runtime.GC(); runtime.GC() }, true},
+	} {
+		if own, disturbed := giveBack(tc.free); disturbed != tc.disturbed || own != cycles() {
+			t.Errorf("%s: disturbed %v, own %d of %d", tc.name, disturbed, own, cycles())
+		}
+	}
+}
+
 // TestRestsWhenIdle wants that giving back does not wake itself for ever.
 func TestRestsWhenIdle(t *testing.T) {
 	const quiet = 20 * time.Millisecond

@@ -234,6 +234,52 @@ func TestSandboxesOutliveTheKeeperAndAreAdopted(t *testing.T) {
 	}
 }
 
+// TestLinksAreOpenedAgain holds that the next keeper finds the links of what it adopts where they are: in the agent's own
+// network namespace, and moved into one that the agent has pinned for a container, under another name.
+func TestLinksAreOpenedAgain(t *testing.T) {
+	home := t.TempDir()
+	h := startHelper(t, home)
+	id := conformance.NewID()
+	r, err := h.CreateSandbox(h.ctx(), &vmhelperv1.CreateSandboxRequest{Spec: &vmhelperv1.SandboxSpec{
+		Id: id, Links: []*vmhelperv1.Link{{Name: "l0"}, {Name: "l1", Mtu: 1500}},
+	}}, grpc.WaitForReady(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := strconv.Itoa(int(r.Sandbox.Pid))
+	script := `set -e
+mkdir -p /run/netns; touch /run/netns/` + id + `; unshare --net=/run/netns/` + id + ` true
+ip link set l1 netns ` + id + ` name eth0
+ip -n ` + id + ` link set eth0 up; ip link set l0 up`
+	t.Cleanup(func() { _ = os.Remove("/run/netns/" + id) }) // A file: it is mounted on in the agent's namespace alone.
+	in := func(script string) string {
+		t.Helper()
+		out, err := exec.Command("nsenter", "-t", pid, "-m", "-n", "sh", "-c", script).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	in(script)
+	const look = "ip -o link show dev l0; ip -n %s -o link show dev eth0"
+	carriers := func() int { return strings.Count(in(fmt.Sprintf(look, id)), "LOWER_UP") }
+	if n := carriers(); n != 2 {
+		t.Fatalf("%d of 2 links have a carrier", n)
+	}
+	h.end(unix.SIGKILL)
+	for deadline := time.Now().Add(10 * time.Second); carriers() != 0; {
+		// The worker ends when it sees that its keeper is gone.
+		if time.Now().After(deadline) {
+			t.Fatal("somebody holds the links of a dead keeper")
+		}
+	}
+	h = startHelper(t, home)
+	defer h.end(unix.SIGTERM)
+	if n := carriers(); n != 2 {
+		t.Errorf("%d of 2 links were opened again: %s", n, in(fmt.Sprintf(look, id)))
+	}
+}
+
 func expect(t *testing.T, w grpc.ServerStreamingClient[vmhelperv1.SandboxEvent], kind vmhelperv1.SandboxEvent_Kind) *vmhelperv1.SandboxEvent {
 	t.Helper()
 	e, err := w.Recv()

@@ -18,6 +18,9 @@
 //     belongs to its caller, and lives on when the driver's process dies where the descriptor was handed on.
 //   - A link carries ethernet frames between the sandbox and whoever holds its descriptor; one datagram or one read
 //     is one frame, with the header that LinkInfo tells of.
+//   - AddLink on a running sandbox makes a link; making one that is there changes nothing. RemoveLink of an absent one
+//     succeeds; callers MUST let go of the descriptors that Link gave them before, since a link is there as long as one
+//     of them is open. Links tells what links there are. A driver without the feature returns ErrFailedPrecondition.
 //   - Stop asks the agent to unmount and end where unwritten data would be lost otherwise, waits as long as grace says,
 //     kills, and MUST return only when nothing is left: processes, mounts, groups, devices, descriptors. Stopping what has
 //     ended succeeds.

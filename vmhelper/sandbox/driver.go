@@ -30,6 +30,9 @@ type Sandbox interface {
 	AddDisks(ctx context.Context, t Things) ([]Attachment, error)
 	RemoveDisks(ctx context.Context, t Things) error
 	Link(ctx context.Context, name string) (*Link, error)
+	Links() []LinkSpec
+	AddLink(ctx context.Context, l LinkSpec) error
+	RemoveLink(ctx context.Context, name string) error
 	Stop(ctx context.Context, grace time.Duration) error
 	Done() <-chan struct{}
 	Reason() string

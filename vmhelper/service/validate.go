@@ -15,7 +15,7 @@ import (
 // Bounds of requests.
 const (
 	maxItems  = 256
-	maxLinks  = 64
+	maxLinks  = 512 // of a sandbox that is created; more can be added later.
 	maxPath   = 4096
 	maxBootID = 64
 	maxPort   = 65535

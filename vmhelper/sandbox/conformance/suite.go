@@ -63,6 +63,7 @@ func Run(t *testing.T, newInstance func(t *testing.T) *Instance) {
 		{"boots an ID again as another boot", again},
 		{"keeps uppers and volumes", keeps},
 		{"has links", links},
+		{"adds and removes links while running", hotLinks},
 		{"leaves nothing after 50 sandboxes", leaves},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -409,6 +410,51 @@ func links(t *testing.T, in *Instance) {
 	}
 	if _, err := sb.Link(t.Context(), "l2"); !errdefs.IsNotFound(err) {
 		t.Error(err)
+	}
+}
+
+func hotLinks(t *testing.T, in *Instance) {
+	if !in.Driver.Features().HotLink {
+		t.Skip("the driver cannot")
+	}
+	sb := create(t, in, sandbox.Spec{Links: []sandbox.LinkSpec{{Name: "first"}}})
+	for range 2 { // A link of the name comes again after it went.
+		for range 2 { // The second time changes nothing.
+			if err := sb.AddLink(t.Context(), sandbox.LinkSpec{Name: "second", MAC: []byte{2, 0, 0, 0, 0, 8}, MTU: 1400}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, err := sb.Link(t.Context(), "second")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.MTU != 1400 || len(sb.Links()) != 2 {
+			t.Errorf("an MTU of %d, links %v", l.MTU, sb.Links())
+		}
+		if in.Frame != nil {
+			frame(t, in, sb, "second", l)
+		}
+		_ = l.File.Close()
+		for range 2 {
+			if err := sb.RemoveLink(t.Context(), "second"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := sb.Link(t.Context(), "second"); !errdefs.IsNotFound(err) || len(sb.Links()) != 1 {
+			t.Errorf("a link that was removed: %v, links %v", err, sb.Links())
+		}
+		if in.Frame != nil && in.Frame(sb, "second") == nil {
+			t.Error("the interface of a link that was removed is there")
+		}
+	}
+	if err := sb.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := sb.AddLink(t.Context(), sandbox.LinkSpec{Name: "late"}); !errdefs.IsNotFound(err) {
+		t.Errorf("adding a link to what has ended: %v", err)
+	}
+	if err := sb.RemoveLink(t.Context(), "first"); err != nil {
+		t.Errorf("removing a link of what has ended: %v", err)
 	}
 }
 

@@ -23,11 +23,10 @@ import (
 
 // box is one boot.
 type box struct {
-	d     *Driver
-	info  sandbox.Info
-	links []sandbox.LinkSpec
-	done  chan struct{}
-	once  sync.Once
+	d    *Driver
+	info sandbox.Info
+	done chan struct{}
+	once sync.Once
 
 	dir    string
 	agent  *grpc.Server
@@ -35,11 +34,12 @@ type box struct {
 
 	mu     sync.Mutex
 	notes  []sandbox.Attachment
+	links  []sandbox.LinkSpec
 	reason string
 }
 
 func newBox(d *Driver, spec sandbox.Spec, info sandbox.Info) (*box, error) {
-	b := &box{d: d, info: info, links: spec.Links, done: make(chan struct{}), served: make(chan struct{})}
+	b := &box{d: d, info: info, links: slices.Clone(spec.Links), done: make(chan struct{}), served: make(chan struct{})}
 	var err error
 	if b.dir, err = os.MkdirTemp("", "fake"); err != nil {
 		return nil, fmt.Errorf("boot: %w", err)
@@ -242,7 +242,7 @@ func (b *box) RemoveDisks(ctx context.Context, t sandbox.Things) error {
 
 // Link returns a descriptor that yields end of file: nothing is behind a fake's link.
 func (b *box) Link(_ context.Context, name string) (*sandbox.Link, error) {
-	for _, l := range b.links {
+	for _, l := range b.Links() {
 		if l.Name == name {
 			f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 			if l.MTU == 0 {
@@ -252,6 +252,40 @@ func (b *box) Link(_ context.Context, name string) (*sandbox.Link, error) {
 		}
 	}
 	return nil, fmt.Errorf("there is no link %q: %w", name, errdefs.ErrNotFound)
+}
+
+// Links tells what links there are.
+func (b *box) Links() []sandbox.LinkSpec {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.links)
+}
+
+// AddLink makes a link.
+func (b *box) AddLink(ctx context.Context, l sandbox.LinkSpec) error {
+	if err := b.d.hit(ctx, StepLink, b); err != nil {
+		return err
+	}
+	if b.dead() {
+		return fmt.Errorf("the sandbox ended: %s: %w", b.Reason(), errdefs.ErrNotFound)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !slices.ContainsFunc(b.links, func(h sandbox.LinkSpec) bool { return h.Name == l.Name }) {
+		b.links = append(b.links, l)
+	}
+	return nil
+}
+
+// RemoveLink takes a link away.
+func (b *box) RemoveLink(ctx context.Context, name string) error {
+	if err := b.d.hit(ctx, StepLink, b); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.links = slices.DeleteFunc(b.links, func(l sandbox.LinkSpec) bool { return l.Name == name })
+	return nil
 }
 
 // Stop ends the sandbox.

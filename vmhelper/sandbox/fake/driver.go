@@ -49,7 +49,7 @@ func (d *Driver) Name() string { return "fake" }
 
 // Features tells what it can do.
 func (d *Driver) Features() sandbox.Features {
-	return sandbox.Features{HotDisk: true, HotShare: true, SharedVolumes: true, LinkMTU: 1500}
+	return sandbox.Features{HotDisk: true, HotShare: true, HotLink: true, SharedVolumes: true, LinkMTU: 1500}
 }
 
 // Close ends everything: nothing of this driver can outlive it.

@@ -12,6 +12,7 @@ const (
 	StepDial   = "dial"
 	StepAdd    = "add"
 	StepRemove = "remove"
+	StepLink   = "link"
 	StepStop   = "stop"
 	StepStore  = "store"
 )

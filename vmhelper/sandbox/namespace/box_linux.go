@@ -208,19 +208,64 @@ func (b *box) dial(ctx context.Context, port uint32) (net.Conn, error) {
 
 // Link returns the host's end of a link.
 func (b *box) Link(ctx context.Context, name string) (*sandbox.Link, error) {
-	i := slices.IndexFunc(b.links, func(l privileged.Link) bool { return l.Name == name })
-	if i < 0 {
+	l, ok := b.findLink(name)
+	if !ok {
 		return nil, fmt.Errorf("sandbox %s has no link %q: %w", b.info.ID, name, errdefs.ErrNotFound)
 	}
 	f, err := b.d.client.Call(ctx, keeper.OpGet, &keeper.Name{Name: privileged.LinkName(b.info.ID, name)}, nil)
 	if err != nil {
 		return nil, err
 	}
-	mtu := b.links[i].MTU
-	if mtu == 0 {
-		mtu = privileged.LinkMTU
+	if f == nil {
+		return nil, fmt.Errorf("link %q of sandbox %s: the keeper gave no descriptor: %w", name, b.info.ID, errdefs.ErrInternal)
 	}
-	return &sandbox.Link{File: f, VnetHeader: privileged.VnetHeader, MTU: mtu}, nil
+	return &sandbox.Link{File: f, VnetHeader: privileged.VnetHeader, MTU: l.MTU}, nil
+}
+
+func (b *box) findLink(name string) (privileged.Link, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.links, func(l privileged.Link) bool { return l.Name == name })
+	if i < 0 {
+		return privileged.Link{}, false
+	}
+	return b.links[i], true
+}
+
+// Links tells what links there are.
+func (b *box) Links() []sandbox.LinkSpec {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]sandbox.LinkSpec, len(b.links))
+	for i, l := range b.links {
+		out[i] = sandbox.LinkSpec{Name: l.Name, MAC: l.MAC, MTU: l.MTU}
+	}
+	return out
+}
+
+// AddLink makes a link.
+func (b *box) AddLink(ctx context.Context, l sandbox.LinkSpec) error {
+	req := &privileged.LinkChange{Ref: *b.ref(), Link: privileged.Link{Name: l.Name, MAC: l.MAC, MTU: l.MTU}}
+	var made privileged.Link
+	if err := b.d.call(ctx, privileged.OpAddLink, req, &made); err != nil {
+		return fmt.Errorf("add link %s to sandbox %s: %w", l.Name, b.info.ID, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.links = append(slices.DeleteFunc(b.links, func(h privileged.Link) bool { return h.Name == l.Name }), made)
+	return nil
+}
+
+// RemoveLink takes a link away.
+func (b *box) RemoveLink(ctx context.Context, name string) error {
+	req := &privileged.LinkChange{Ref: *b.ref(), Link: privileged.Link{Name: name}}
+	if err := b.d.call(ctx, privileged.OpRemoveLink, req, nil); err != nil {
+		return fmt.Errorf("remove link %s of sandbox %s: %w", name, b.info.ID, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.links = slices.DeleteFunc(b.links, func(l privileged.Link) bool { return l.Name == name })
+	return nil
 }
 
 // Stop ends the sandbox. The agent is not asked: what it would unmount, the kernel does before the agent's end is seen,

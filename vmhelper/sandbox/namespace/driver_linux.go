@@ -72,7 +72,7 @@ func (d *Driver) Name() string { return "namespace" }
 // Features tells what it can do.
 func (d *Driver) Features() sandbox.Features {
 	return sandbox.Features{
-		HotDisk: true, HotShare: true, HostNetwork: true, HostPID: true, HostIPC: true, HostUTS: true, HostDevices: true,
+		HotDisk: true, HotShare: true, HotLink: true, HostNetwork: true, HostPID: true, HostIPC: true, HostUTS: true, HostDevices: true,
 		MemoryGrow: true, SharedVolumes: true, LinkVnetHeader: true, LinkMTU: privileged.LinkMTU,
 	}
 }

@@ -42,7 +42,7 @@ func (b *box) description() Description {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := b.rec.Description
-	d.Attachments = slices.Clone(d.Attachments)
+	d.Attachments, d.Links = slices.Clone(d.Attachments), slices.Clone(d.Links)
 	return d
 }
 

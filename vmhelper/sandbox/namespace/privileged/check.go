@@ -117,6 +117,9 @@ func (s *Start) check() error {
 	if s.HostNetwork && len(s.Links) > 0 {
 		return invalid("a sandbox in the host's network has no links")
 	}
+	if len(s.Links) > maxBootLinks {
+		return invalid("a start brings at most %d links", maxBootLinks)
+	}
 	names := map[string]bool{}
 	for _, l := range s.Links {
 		if err := checkLink(l); err != nil {

@@ -132,6 +132,8 @@ var handlers = map[uint16]handler{
 	OpUsageStore:   on((*Manager).usageStore),
 	OpListStores:   on((*Manager).listStores),
 	OpReleaseDisk:  on((*Manager).releaseDisk),
+	OpAddLink:      on((*Manager).addLink),
+	OpRemoveLink:   on((*Manager).removeLink),
 	OpConnectSocket: {
 		new: func() wire.Message { return &Path{} },
 		serve: func(m *Manager, _ context.Context, req wire.Message) (wire.Message, *os.File, error) {

@@ -22,6 +22,8 @@ const (
 	OpUsageStore                                   // Store: answered by Number, bytes.
 	OpListStores                                   // Store: IDs after it, answered by IDs.
 	OpReleaseDisk                                  // After: an ID.
+	OpAddLink                                      // LinkChange: answered by Link, as it was made.
+	OpRemoveLink                                   // LinkChange, of which the name counts.
 )
 
 // EventExited is told when nothing of a sandbox is left: Exited.
@@ -45,10 +47,17 @@ const (
 	maxPath   = 4096
 	maxRef    = 320
 	maxItems  = 256
-	maxLinks  = 64
+	maxLinks  = 1024 // of a sandbox; a start brings at most maxBootLinks.
+	maxPins   = 4096 // network namespaces of containers that are looked into.
 	maxReason = 2048
 	pageSize  = 256
 )
+
+// maxBootLinks fit into a boot request with room to spare.
+const maxBootLinks = 512
+
+// pinned is where, in its own root, an agent pins the network namespaces of its containers.
+const pinned = "run/netns"
 
 // BootSeq is the sequence number of the boot request; a worker begins its own above it.
 const BootSeq = 1
@@ -85,10 +94,25 @@ type Link struct {
 	MTU  uint32
 }
 
+// Wire lists the fields.
+func (m *Link) Wire(c *wire.Codec) { wireLink(c, m) }
+
 func wireLink(c *wire.Codec, l *Link) {
 	c.String(&l.Name, 15)
 	c.Bytes(&l.MAC, 6)
 	c.Uint32(&l.MTU)
+}
+
+// LinkChange adds or removes a link.
+type LinkChange struct {
+	Ref  Ref
+	Link Link
+}
+
+// Wire lists the fields.
+func (m *LinkChange) Wire(c *wire.Codec) {
+	m.Ref.Wire(c)
+	m.Link.Wire(c)
 }
 
 // Start starts a sandbox.

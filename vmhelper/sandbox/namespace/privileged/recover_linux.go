@@ -116,6 +116,7 @@ func (m *Manager) adopt(id string) (err error) {
 	if err := m.adoptAttachments(b); err != nil {
 		return err
 	}
+	m.adoptLinks(b)
 	m.boxes[id] = b
 	m.wg.Go(b.watch)
 	m.cfg.Log.Info("adopted a sandbox", "sandbox", id, "pid", b.child.Pid)

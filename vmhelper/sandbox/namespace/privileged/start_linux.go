@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -265,19 +266,9 @@ func (m *Manager) equip(b *box, req *Start) error {
 	if err := m.attachTools(a); err != nil {
 		return err
 	}
-	var links []bootwire.Link
-	for _, l := range req.Links {
-		if l.MTU == 0 {
-			l.MTU = LinkMTU
-		}
-		f, err := makeLink(b.child, l)
-		if err != nil {
-			return err
-		}
-		if err := m.store.Put(LinkName(b.id, l.Name), f); err != nil {
-			return err
-		}
-		links = append(links, bootwire.Link{Name: l.Name, MAC: l.MAC, MTU: l.MTU})
+	links, err := m.equipLinks(b, req.Links)
+	if err != nil {
+		return err
 	}
 	if err := b.update(func(*Description) {}); err != nil {
 		return err
@@ -287,6 +278,29 @@ func (m *Manager) equip(b *box, req *Start) error {
 		HostNetwork: req.HostNetwork, HostPID: req.HostPID, HostIPC: req.HostIPC, HostUTS: req.HostUTS, HostDevices: req.HostDevices,
 		MemoryBytes: req.MemoryBytes, CPUs: req.CPUs, Cgroup: m.groups.Facts(), Links: links,
 	}})
+}
+
+func (m *Manager) equipLinks(b *box, links []Link) ([]bootwire.Link, error) {
+	if len(links) == 0 {
+		return nil, nil
+	}
+	links = slices.Clone(links)
+	for i := range links {
+		if links[i].MTU == 0 {
+			links[i].MTU = LinkMTU
+		}
+	}
+	if err := m.makeLinks(b, links); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	b.rec.Description.Links = links // With the addresses that they have got.
+	b.mu.Unlock()
+	told := make([]bootwire.Link, len(links))
+	for i, l := range links {
+		told[i] = bootwire.Link{Name: l.Name, MAC: l.MAC, MTU: l.MTU}
+	}
+	return told, nil
 }
 
 func (b *box) send(r *bootwire.Request) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -29,9 +30,19 @@ var Packages = []string{"docker.io", "containerd", "runc", "iptables", "tini"}
 // registry is the address of the fixture registry inside the daemon's network namespace.
 const registry = "127.0.0.1:5000"
 
-// Start unpacks dockerd into the cache if need be and starts it. fixturesProgram is the built command fixtures, which
-// serves the images inside the daemon's network namespace.
+// Start unpacks dockerd into the cache if need be and starts it without networks. fixturesProgram is the built command
+// fixtures, which serves the images inside the daemon's network namespace.
 func Start(ctx context.Context, cache, fixturesProgram string) (*Dockerd, error) {
+	return start(ctx, cache, fixturesProgram, "--bridge", "none", "--iptables=false", "--ip6tables=false")
+}
+
+// StartNetworks is Start with Docker's networks: its bridges, rules and published ports are in the daemon's network
+// namespace, so whoever wants to reach them enters it (Enter).
+func StartNetworks(ctx context.Context, cache, fixturesProgram string) (*Dockerd, error) {
+	return start(ctx, cache, fixturesProgram)
+}
+
+func start(ctx context.Context, cache, fixturesProgram string, flags ...string) (*Dockerd, error) {
 	root := filepath.Join(cache, "dockerd")
 	if _, err := os.Stat(filepath.Join(root, ".whole")); err != nil {
 		if err := fixtures.Unpack(ctx, cache, root, Packages...); err != nil {
@@ -40,6 +51,9 @@ func Start(ctx context.Context, cache, fixturesProgram string) (*Dockerd, error)
 		if err := os.WriteFile(filepath.Join(root, ".whole"), nil, 0o644); err != nil {
 			return nil, err
 		}
+	}
+	if err := linkTables(filepath.Join(root, "usr/sbin")); err != nil {
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("/var/tmp", "dockerd-")
 	if err != nil {
@@ -57,11 +71,12 @@ shift 2
 exec "$@"`
 	args := []string{"--net", "--", "sh", "-ec", script, "dockerd", fixturesProgram, cache,
 		filepath.Join(root, "usr/sbin/dockerd"), "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
-		"--pidfile", filepath.Join(dir, "pid"), "--host", "unix://" + d.Socket(), "--group", "root", "--bridge", "none", "--iptables=false", "--ip6tables=false",
-		"--registry-mirror", "http://" + registry}
+		"--pidfile", filepath.Join(dir, "pid"), "--host", "unix://" + d.Socket(), "--group", "root", "--registry-mirror", "http://" + registry}
+	args = append(args, flags...)
 	d.cmd = exec.Command("unshare", args...) //nolint:noctx // the daemon ends by Stop, not with the context of its start
 	d.cmd.Env = []string{"PATH=" + strings.Join([]string{filepath.Join(root, "usr/bin"), filepath.Join(root, "usr/sbin"), filepath.Join(root, "sbin"), os.Getenv("PATH")}, ":"),
-		"LD_LIBRARY_PATH=" + filepath.Join(root, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "lib/x86_64-linux-gnu"), "HOME=" + dir}
+		"LD_LIBRARY_PATH=" + filepath.Join(root, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "lib/x86_64-linux-gnu"), "HOME=" + dir,
+		"XTABLES_LIBDIR=" + filepath.Join(root, "usr/lib/x86_64-linux-gnu/xtables")}
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := d.cmd.Start(); err != nil {
@@ -77,6 +92,21 @@ exec "$@"`
 
 // Socket is its API.
 func (d *Dockerd) Socket() string { return filepath.Join(d.dir, "docker.sock") }
+
+// linkTables makes the links that the maintainer scripts of iptables, which did not run, would make.
+func linkTables(dir string) error {
+	for _, name := range []string{"iptables", "ip6tables"} {
+		if err := os.Symlink("xtables-nft-multi", filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Enter is a command in the daemon's network namespace.
+func (d *Dockerd) Enter(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "nsenter", append([]string{fmt.Sprintf("--net=/proc/%d/ns/net", d.cmd.Process.Pid), "--"}, args...)...)
+}
 
 // PIDs tells the daemon's processes: dockerd and its containerd.
 func (d *Dockerd) PIDs() []int {

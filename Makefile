@@ -21,6 +21,11 @@ install: build ## Install the binaries below /usr/local and the systemd unit.
 .PHONY: build proto clean prerequisites
 prerequisites:
 	@build/prerequisites.sh
+.PHONY: test-prerequisites pkg
+test-prerequisites:
+	@build/prerequisites.sh --tests
+pkg: prerequisites ## Make the package for macOS (on Linux: what can be checked of it).
+	@build/pkg.sh
 build: prerequisites ## Build all binaries into bin/.
 	@build/build.sh
 proto: ## Generate the Go code of the .proto files.
@@ -38,7 +43,7 @@ check-generated: prerequisites ## Fail if generated code is not up to date.
 	@build/check-generated.sh
 check-darwin: prerequisites ## Build and vet what must run on macOS.
 	@build/check-darwin.sh
-test-unit: prerequisites ## Run the unit tests with the race detector.
+test-unit: test-prerequisites ## Run the unit tests with the race detector.
 	@build/test-unit.sh
 test-integration: build ## Run the real docker CLI against an instance of its own.
 	@build/test-integration.sh

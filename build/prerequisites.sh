@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Finds what the build and a first session need, and installs what is missing from the distribution's packages.
-# It never installs a second Docker daemon. It asks sudo only when something is missing and says for what.
+# It never installs a second Docker daemon. It asks sudo only when something is missing and says for what. With --tests
+# it finds what only tests need, too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -131,7 +132,16 @@ say_docker() {
 
 check_git() { command -v git >/dev/null || install_packages "git tells the version" git; }
 
+# Programs that read what we write.
+check_tests() {
+	local missing=()
+	command -v bsdtar >/dev/null || missing+=(libarchive-tools)
+	command -v 7z >/dev/null || missing+=(p7zip-full)
+	[ ${#missing[@]} = 0 ] || install_packages "tests read packages back with them" "${missing[@]}"
+}
+
 check_go
 check_c
 check_docker
 check_git
+case ${1:-} in --tests) check_tests ;; esac

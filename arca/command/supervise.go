@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/arca-engine/arca/arca/account"
 	"github.com/arca-engine/arca/arca/instance"
 	"github.com/arca-engine/arca/arca/supervisor"
 )
@@ -64,6 +65,15 @@ func supervise(cmd *cobra.Command, home instance.Home, name string, args []strin
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	signal.Ignore(syscall.SIGHUP)
+	if os.Geteuid() != 0 { // Where launchd starts the job, nobody else has prepared the home.
+		self, err := account.Self()
+		if err == nil {
+			err = home.Prepare(self)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	job, err := jobOf(ctx, cmd, home, name, args, o)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"github.com/arca-engine/arca/arca/account"
 	"github.com/arca-engine/arca/arca/dockercontext"
 	"github.com/arca-engine/arca/arca/instance"
+	"github.com/arca-engine/arca/arca/launchctl"
 	"github.com/arca-engine/arca/arca/supervisor"
 )
 
@@ -114,7 +115,14 @@ func startJobs(ctx context.Context, home instance.Home, o upOptions, except []st
 			continue
 		}
 		started = append(started, job)
+		managed := false
+		if home.IsDefault() { // launchd's jobs serve no other.
+			if managed, err = launchctl.Own().Start(ctx, "com.arca."+job); err != nil {
+				return started, err
+			}
+		}
 		switch {
+		case managed:
 		case job == jobFrontend:
 			err = detach(ctx, home, append([]string{job}, given(o.daemon)...), so)
 		case os.Geteuid() == 0 || runtime.GOOS != "linux":

@@ -1,0 +1,4 @@
+package launchctl
+
+// Own is a session without launchd.
+func Own() Session { return Session{} }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/arca-engine/arca/guest/initproc"
+	"github.com/arca-engine/arca/guest/netconf"
 	"github.com/arca-engine/arca/guest/reaper"
 	"github.com/arca-engine/arca/guest/rootfs"
 	"github.com/arca-engine/arca/guest/runtime"
@@ -29,6 +30,7 @@ type Agent struct {
 	events  *journal
 	results *results
 	sockets *sockets.Table
+	home    *netconf.Home
 	turns   keylock.Map // by container ID.
 	tasks   sync.WaitGroup
 	ctx     context.Context // of the agent's life: ends at shutdown. Background work alone uses it.
@@ -44,7 +46,12 @@ func New(ctx context.Context, w *initproc.World, r *reaper.Reaper) (*Agent, erro
 	if err != nil {
 		return nil, err
 	}
+	home, err := netconf.NewHome(w.OwnNetwork)
+	if err != nil {
+		return nil, err
+	}
 	a := &Agent{
+		home:       home,
 		world:      w,
 		roots:      roots,
 		runtime:    runtime.New(w.Runc, initproc.Run+"/runc", r),

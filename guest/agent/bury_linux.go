@@ -20,8 +20,8 @@ func (a *Agent) bury(c *container) {
 	ctx, cancel := context.WithTimeout(a.ctx, buryTimeout)
 	defer cancel()
 	err := a.runtime.Forget(ctx, c.id, cgroupPath(c.id))
-	if c.ownNetwork {
-		err = errors.Join(err, removeNetwork(c.id))
+	if c.network != nil {
+		err = errors.Join(err, c.network.close())
 	}
 	if err != nil && a.ctx.Err() == nil {
 		fmt.Fprintf(os.Stderr, "bury container %.12s: %v\n", c.id, err)

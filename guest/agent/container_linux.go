@@ -20,7 +20,8 @@ type container struct {
 	root       *rootfs.Root
 	readOnly   bool
 	privatePID bool
-	ownNetwork bool
+	network    *network // that is its own; nil: it has none.
+	warnings   []string // of its start.
 	processes  map[string]*process
 	paused     bool
 	gone       chan struct{} // closed when what its last run left was deleted.

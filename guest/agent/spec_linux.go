@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -18,7 +19,7 @@ import (
 const initPath = "/sbin/docker-init"
 
 // spec completes the frontend's spec with what only the agent knows.
-func (a *Agent) spec(req *guestv1.StartRequest, root *rootfs.Root, c *container) (*ociSpec, error) {
+func (a *Agent) spec(ctx context.Context, req *guestv1.StartRequest, root *rootfs.Root, c *container) (*ociSpec, error) {
 	var s ociSpec
 	if err := json.Unmarshal(req.Spec, &s); err != nil {
 		return nil, fmt.Errorf("decode spec: %w: %w", err, errdefs.ErrInvalidArgument)
@@ -32,7 +33,7 @@ func (a *Agent) spec(req *guestv1.StartRequest, root *rootfs.Root, c *container)
 	c.readOnly = s.Root != nil && s.Root.Readonly
 	s.Root = &specs.Root{Path: root.Path, Readonly: c.readOnly}
 	s.Linux.CgroupsPath = cgroupPath(c.id)
-	if err := a.namespaces(req, &s, c); err != nil {
+	if err := a.namespaces(ctx, req, &s, c); err != nil {
 		return nil, err
 	}
 	if err := a.shareMemory(req, &s, root); err != nil {
@@ -118,30 +119,27 @@ func hasPropagation(options []string) bool {
 	return false
 }
 
-func (a *Agent) namespaces(req *guestv1.StartRequest, s *ociSpec, c *container) error {
+func (a *Agent) namespaces(ctx context.Context, req *guestv1.StartRequest, s *ociSpec, c *container) error {
 	modes := []struct {
 		kind specs.LinuxNamespaceType
 		file string
 		mode *guestv1.NamespaceMode
 	}{
-		{specs.NetworkNamespace, "net", req.Network},
 		{specs.PIDNamespace, "pid", req.Pid},
 		{specs.IPCNamespace, "ipc", req.Ipc},
 		{specs.UTSNamespace, "uts", req.Uts},
 		{specs.CgroupNamespace, "cgroup", req.Cgroup},
 	}
 	set := []specs.LinuxNamespace{{Type: specs.MountNamespace}}
+	if ns, err := a.enterNetwork(ctx, req, s, c); err != nil {
+		return err
+	} else if ns != nil {
+		set = append(set, *ns)
+	}
 	for _, m := range modes {
 		ns := specs.LinuxNamespace{Type: m.kind}
 		switch m.mode.GetKind() {
 		case guestv1.NamespaceMode_PRIVATE:
-			if m.kind == specs.NetworkNamespace {
-				path, err := makeNetwork(c.id)
-				if err != nil {
-					return err
-				}
-				c.ownNetwork, ns.Path = true, path
-			}
 			c.privatePID = c.privatePID || m.kind == specs.PIDNamespace
 		case guestv1.NamespaceMode_CONTAINER:
 			p, err := a.process(m.mode.ContainerId, "")

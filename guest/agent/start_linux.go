@@ -63,15 +63,15 @@ func (a *Agent) Start(ctx context.Context, req *guestv1.StartRequest) (*guestv1.
 
 func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *rootfs.Root, trace *phase.Trace) (_ *guestv1.StartResponse, err error) {
 	c := &container{id: root.ID, root: root, processes: map[string]*process{}, gone: make(chan struct{})}
-	spec, err := a.spec(req, root, c)
+	defer func() {
+		if err != nil && c.network != nil {
+			err = errors.Join(err, c.network.undo())
+		}
+	}()
+	spec, err := a.spec(ctx, req, root, c)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil && c.ownNetwork {
-			err = errors.Join(err, removeNetwork(c.id))
-		}
-	}()
 	if err := writeBundle(root.Dir, spec); err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *root
 	c.stopOOM = a.watchOOM(c)
 	p := a.watchLocked(c, "", pid, exit, streams)
 	trace.End("watch")
-	return &guestv1.StartResponse{Pid: int32(pid), StartedUnixNano: p.started.UnixNano()}, nil
+	return &guestv1.StartResponse{Pid: int32(pid), StartedUnixNano: p.started.UnixNano(), Warnings: c.warnings}, nil
 }
 
 func writeBundle(dir string, spec *ociSpec) error {

@@ -32,7 +32,7 @@ func bootNamespace(context.Context) (*World, error) {
 	if req.Type != bootwire.Boot {
 		return nil, fmt.Errorf("boot: %w: the first request is %q", bootwire.ErrProtocol, req.Type)
 	}
-	w := &World{ID: req.Spec.ID, BootID: req.Spec.BootID, HostPID: req.Spec.HostPID, Cgroup: req.Spec.Cgroup.Version, boot: conn, bootSeq: req.Seq}
+	w := &World{ID: req.Spec.ID, BootID: req.Spec.BootID, HostPID: req.Spec.HostPID, OwnNetwork: !req.Spec.HostNetwork, Cgroup: req.Spec.Cgroup.Version, boot: conn, bootSeq: req.Seq}
 	if err := w.bootNamespace(req); err != nil {
 		err = fmt.Errorf("boot sandbox: %w", err)
 		return nil, errors.Join(err, conn.Reply(bootwire.Response{Seq: req.Seq, Error: err.Error()}))

@@ -16,6 +16,8 @@ type World struct {
 	Runc    string // path of runc.
 	Init    string // path of the init for containers.
 	HostPID bool
+	// OwnNetwork: the agent's network namespace is the sandbox's own, and holds only what a container may have.
+	OwnNetwork bool
 	// Cgroup is 1 or 2.
 	Cgroup int
 

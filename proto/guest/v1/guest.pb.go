@@ -1170,11 +1170,12 @@ func (x *Route) GetNextHop() string {
 }
 
 type Resolver struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Upstreams     []string               `protobuf:"bytes,1,rep,name=upstreams,proto3" json:"upstreams,omitempty"`                   // "IP:PORT" reached from the container's network namespace, in order of preference.
-	NoForward     bool                   `protobuf:"varint,2,opt,name=no_forward,json=noForward,proto3" json:"no_forward,omitempty"` // names that the table lacks are answered NXDOMAIN: the container has internal networks alone.
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Upstreams      []string               `protobuf:"bytes,1,rep,name=upstreams,proto3" json:"upstreams,omitempty"`                                    // "IP:PORT" reached from the container's network namespace, in order of preference.
+	NoForward      bool                   `protobuf:"varint,2,opt,name=no_forward,json=noForward,proto3" json:"no_forward,omitempty"`                  // names that the table lacks are answered NXDOMAIN: the container has internal networks alone.
+	NoSingleLabels bool                   `protobuf:"varint,3,opt,name=no_single_labels,json=noSingleLabels,proto3" json:"no_single_labels,omitempty"` // resolv.conf sets ndots: names without a dot that the table lacks are answered without addresses.
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Resolver) Reset() {
@@ -1217,6 +1218,13 @@ func (x *Resolver) GetUpstreams() []string {
 func (x *Resolver) GetNoForward() bool {
 	if x != nil {
 		return x.NoForward
+	}
+	return false
+}
+
+func (x *Resolver) GetNoSingleLabels() bool {
+	if x != nil {
+		return x.NoSingleLabels
 	}
 	return false
 }
@@ -4265,11 +4273,12 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	" \x03(\tR\asysctls\"D\n" +
 	"\x05Route\x12 \n" +
 	"\vdestination\x18\x01 \x01(\tR\vdestination\x12\x19\n" +
-	"\bnext_hop\x18\x02 \x01(\tR\anextHop\"G\n" +
+	"\bnext_hop\x18\x02 \x01(\tR\anextHop\"q\n" +
 	"\bResolver\x12\x1c\n" +
 	"\tupstreams\x18\x01 \x03(\tR\tupstreams\x12\x1d\n" +
 	"\n" +
-	"no_forward\x18\x02 \x01(\bR\tnoForward\"\x8a\x01\n" +
+	"no_forward\x18\x02 \x01(\bR\tnoForward\x12(\n" +
+	"\x10no_single_labels\x18\x03 \x01(\bR\x0enoSingleLabels\"\x8a\x01\n" +
 	"\tNameTable\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +

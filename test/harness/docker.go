@@ -48,10 +48,11 @@ func (i *Instance) DockerInput(t testing.TB, input string, args ...string) *Resu
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), CommandTimeout)
 	defer cancel()
-	return run(ctx, t, i.Command(ctx, args...), input)
+	return Exec(ctx, t, i.Command(ctx, args...), input)
 }
 
-func run(ctx context.Context, t testing.TB, cmd *exec.Cmd, input string) *Result {
+// Exec runs a command of the test's own making, which ctx must end.
+func Exec(ctx context.Context, t testing.TB, cmd *exec.Cmd, input string) *Result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
@@ -61,7 +62,7 @@ func run(ctx context.Context, t testing.TB, cmd *exec.Cmd, input string) *Result
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		t.Fatalf("%s\ndid not end within %s\nstdout: %s\nstderr: %s", r.line, CommandTimeout, clip(r.Stdout), clip(r.Stderr))
+		t.Fatalf("%s\ndid not end in time: %v\nstdout: %s\nstderr: %s", r.line, ctx.Err(), clip(r.Stdout), clip(r.Stderr))
 	case errors.As(err, &exit):
 		r.Code = exit.ExitCode()
 	case err != nil:

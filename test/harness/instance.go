@@ -24,6 +24,7 @@ type Instance struct {
 	flags  []string
 	level  string
 	server *http.Server
+	peer   string // socket of another engine that stands in for the instance
 }
 
 // Options of Start.
@@ -64,7 +65,8 @@ func Cache() string {
 	return filepath.Join(Root(), "out", "cache")
 }
 
-// Start makes the images, serves them and starts an instance.
+// Start makes the images, serves them and starts an instance. Where ARCA_PEER names the socket of another engine (see
+// test/peer/cmd/peer), that one stands in: so tests of Docker's behaviour are tried on Docker.
 func Start(ctx context.Context, o Options) (*Instance, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the integration tests start instances of the namespace driver: run them as root")
@@ -77,7 +79,7 @@ func Start(ctx context.Context, o Options) (*Instance, error) {
 	if err := os.Chmod(base, 0o755); err != nil { //nolint:gosec // the frontend's uid must enter it
 		return nil, err
 	}
-	i := &Instance{Home: filepath.Join(base, "h"), Config: filepath.Join(base, "docker"), flags: o.Flags, level: "debug"}
+	i := &Instance{Home: filepath.Join(base, "h"), Config: filepath.Join(base, "docker"), flags: o.Flags, level: "debug", peer: os.Getenv("ARCA_PEER")}
 	if o.Quiet {
 		i.level = "info"
 	}
@@ -88,6 +90,9 @@ func Start(ctx context.Context, o Options) (*Instance, error) {
 		if err := os.WriteFile(filepath.Join(i.Home, "daemon.json"), []byte(o.DaemonJSON), 0o644); err != nil {
 			return nil, err
 		}
+	}
+	if i.peer != "" {
+		return i, nil
 	}
 	if err := i.serveImages(ctx, o.Images); err != nil {
 		return nil, err
@@ -144,6 +149,9 @@ func (i *Instance) Up(ctx context.Context) error {
 
 // Stop stops the instance and removes its directory.
 func (i *Instance) Stop(ctx context.Context) error {
+	if i.peer != "" {
+		return os.RemoveAll(filepath.Dir(i.Home))
+	}
 	_, err := i.Arca(ctx, "down")
 	if i.server != nil {
 		err = errors.Join(err, i.server.Close())
@@ -155,8 +163,16 @@ func (i *Instance) Stop(ctx context.Context) error {
 	return errors.Join(err, os.RemoveAll(filepath.Dir(i.Home)))
 }
 
+// Peer tells whether another engine stands in for the instance.
+func (i *Instance) Peer() bool { return i.peer != "" }
+
 // Socket is the API socket.
-func (i *Instance) Socket() string { return filepath.Join(i.Home, "run", "arca.sock") }
+func (i *Instance) Socket() string {
+	if i.peer != "" {
+		return i.peer
+	}
+	return filepath.Join(i.Home, "run", "arca.sock")
+}
 
 // Client is an HTTP client of the API; any host name works in its URLs.
 func (i *Instance) Client() *http.Client {

@@ -116,7 +116,12 @@ func (d *Daemon) assemble(base string) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the engine's age: %w", err)
 	}
-	networks := network.New(d.events, id, made.ModTime().UTC())
+	networks, err := network.Open(network.Config{
+		Store: d.store, Events: d.events, EngineID: id, Created: made.ModTime().UTC(), Log: o.Log.Named("network"),
+	})
+	if err != nil {
+		return err
+	}
 	d.engine, err = container.New(container.Config{
 		Store: d.store, Sandboxes: d.sandboxes, Images: imagesFor{d.images}, Volumes: d.volumes, Events: networks.Announcer(),
 		Dir: filepath.Join(base, "containers"), Sockets: d.sockets, Log: o.Log.Named("container"),
@@ -126,7 +131,9 @@ func (d *Daemon) assemble(base string) (err error) {
 		return err
 	}
 	users.engine = d.engine
-	networks.Use(d.engine)
+	if err := networks.Use(noFabric{}, containersOfNetworks{d.engine}); err != nil {
+		return err
+	}
 	d.execs = exec.New(containersFor{d.engine}, o.Log.Named("exec"))
 	d.health = health.New(containersFor{d.engine}, d.execs, o.Log.Named("health"))
 	d.engine.UseExecs(d.execs)

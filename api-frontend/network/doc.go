@@ -1,5 +1,7 @@
-// Package network answers for the networks that every engine has: bridge, host and none.
+// Package network is the model of networks: which there are, who is in them with which addresses, names and ports, and
+// Docker's rules for all of that.
 //
-// They are facts of the engine, not objects that anybody makes: their IDs follow from the engine's own ID and stay the
-// same for its life. Who is attached to them follows from the containers. Other networks are refused in one sentence.
+// Invariants: what others are told (Fabric, Containers) is committed before; an address, a tag and a MAC address are those
+// of one endpoint from before its first grant until after its last revocation; everything that is in use is derived from the
+// committed networks and runs, nothing is counted apart; what is in the maps of a Service is never changed in place.
 package network

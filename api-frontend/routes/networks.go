@@ -18,10 +18,11 @@ import (
 type Networks interface {
 	List(f filter.Filter) ([]network.Inspect, error)
 	Inspect(ref string) (network.Inspect, error)
-	Create(req *network.CreateRequest) error
-	Remove(ref string) error
-	Attach(ref, container string) error
-	Prune(f filter.Filter) (network.PruneReport, error)
+	Create(ctx context.Context, req *network.CreateRequest) (id string, err error)
+	Remove(ctx context.Context, ref string) error
+	Connect(ctx context.Context, ref, container string, settings *network.EndpointSettings) error
+	Disconnect(ctx context.Context, ref, container string, force bool) error
+	Prune(ctx context.Context, f filter.Filter) (network.PruneReport, error)
 }
 
 var _ Networks = (*networks.Service)(nil)
@@ -70,40 +71,58 @@ func (n networkRoutes) inspect(_ context.Context, r *server.Request) (server.Res
 	return server.JSON(http.StatusOK, found), nil
 }
 
-func (n networkRoutes) create(_ context.Context, r *server.Request) (server.Response, error) {
-	var req network.CreateRequest
-	if err := r.JSON(&req); err != nil {
+// createBody is a request whose addresses are read apart: dockerd has sentences for those that are none.
+type createBody struct {
+	network.CreateRequest
+	IPAM *networks.IPAMText
+}
+
+func (n networkRoutes) create(ctx context.Context, r *server.Request) (server.Response, error) {
+	var body createBody
+	if err := r.JSON(&body); err != nil {
 		return server.Response{}, err
 	}
-	return server.Response{}, n.networks.Create(&req)
+	req := &body.CreateRequest
+	if r.VersionLess("1.48") {
+		req.EnableIPv4 = nil
+	}
+	var err error
+	if req.IPAM, err = networks.ParseIPAM(body.IPAM); err != nil {
+		return server.Response{}, err
+	}
+	id, err := n.networks.Create(ctx, req)
+	if err != nil {
+		return server.Response{}, err
+	}
+	return server.JSON(http.StatusCreated, network.CreateResponse{ID: id}), nil
 }
 
-func (n networkRoutes) remove(_ context.Context, r *server.Request) (server.Response, error) {
-	return server.Response{}, n.networks.Remove(r.Var("id"))
+func (n networkRoutes) remove(ctx context.Context, r *server.Request) (server.Response, error) {
+	return server.NoContent(), n.networks.Remove(ctx, r.Var("id"))
 }
 
-func (n networkRoutes) connect(_ context.Context, r *server.Request) (server.Response, error) {
+func (n networkRoutes) connect(ctx context.Context, r *server.Request) (server.Response, error) {
 	var req network.ConnectRequest
 	if err := r.JSON(&req); err != nil {
 		return server.Response{}, err
 	}
-	return server.Response{}, n.networks.Attach(r.Var("id"), req.Container)
+	return server.Status(http.StatusOK), n.networks.Connect(ctx, r.Var("id"), req.Container, req.EndpointConfig)
 }
 
-func (n networkRoutes) disconnect(_ context.Context, r *server.Request) (server.Response, error) {
+func (n networkRoutes) disconnect(ctx context.Context, r *server.Request) (server.Response, error) {
 	var req network.DisconnectRequest
 	if err := r.JSON(&req); err != nil {
 		return server.Response{}, err
 	}
-	return server.Response{}, n.networks.Attach(r.Var("id"), req.Container)
+	return server.Status(http.StatusOK), n.networks.Disconnect(ctx, r.Var("id"), req.Container, req.Force)
 }
 
-func (n networkRoutes) prune(_ context.Context, r *server.Request) (server.Response, error) {
+func (n networkRoutes) prune(ctx context.Context, r *server.Request) (server.Response, error) {
 	f, err := filter.Parse(r.Get("filters"))
 	if err != nil {
 		return server.Response{}, err
 	}
-	report, err := n.networks.Prune(f)
+	report, err := n.networks.Prune(ctx, f)
 	if err != nil {
 		return server.Response{}, err
 	}

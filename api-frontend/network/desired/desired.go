@@ -2,6 +2,7 @@ package desired
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/moby/moby/api/types/network"
@@ -28,6 +29,8 @@ type Network struct {
 	Options    map[string]string `json:"options,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	Predefined bool              `json:"predefined,omitempty"` // bridge, host, none.
+	ConfigOnly bool              `json:"configOnly,omitempty"` // it is a template for others: nothing is made of it.
+	ConfigFrom string            `json:"configFrom,omitempty"` // the name of the template that it was made from.
 
 	// What follows is derived when the network is made.
 
@@ -39,6 +42,37 @@ type Network struct {
 	Binding    []netip.Addr `json:"binding,omitempty"` // where ports are published that name no address; none: 0.0.0.0 and ::.
 	Rules      []Rule       `json:"rules,omitempty"`
 	Gateway    *Gateway     `json:"gateway,omitempty"` // nil: host and null, and networks that are told to have none.
+	Prefix     string       `json:"prefix,omitempty"`  // of the names of interfaces in containers; empty: eth.
+	AnySource  bool         `json:"anySource,omitempty"`
+}
+
+// Plain tells whether the network is a switch with endpoints: neither host nor null, and no template.
+func (n *Network) Plain() bool { return n.Driver == "bridge" && !n.ConfigOnly }
+
+// Resolves tells whether names are answered in the network: in user-defined ones.
+func (n *Network) Resolves() bool { return n.Plain() && !n.Predefined }
+
+// Inspected tells whether a rule is about frames between endpoints, so that the relay has to show them to OVN.
+func (n *Network) Inspected() bool {
+	return slices.ContainsFunc(n.Rules, func(r Rule) bool { return r.Direction == "" || r.Direction == "between" })
+}
+
+// GatewayAddress is the gateway's address of a family; invalid: the network has none.
+func (n *Network) GatewayAddress(v6 bool) netip.Addr {
+	if p := n.Pool(v6); p != nil {
+		return p.Gateway
+	}
+	return netip.Addr{}
+}
+
+// Pool is the network's subnet of a family, or nil.
+func (n *Network) Pool(v6 bool) *Pool {
+	for i := range n.Pools {
+		if n.Pools[i].Subnet.Addr().Is6() == v6 {
+			return &n.Pools[i]
+		}
+	}
+	return nil
 }
 
 // Pool is one subnet of a network.
@@ -46,6 +80,7 @@ type Pool struct {
 	Subnet  netip.Prefix          `json:"subnet"`
 	Range   netip.Prefix          `json:"range,omitzero"` // where dynamic addresses come from; invalid: all of the subnet.
 	Gateway netip.Addr            `json:"gateway,omitzero"`
+	Static  bool                  `json:"static,omitempty"` // the subnet was given: containers may choose their addresses.
 	Aux     map[string]netip.Addr `json:"aux,omitempty"`
 }
 
@@ -57,6 +92,12 @@ type Gateway struct {
 	Tag        uint16 `json:"tag"`    // on the gateways' trunk, where links carry tags. Unique in the instance.
 	OVSTag     uint16 `json:"ovsTag"` // on the ovs link. Unique in the instance among gateways and endpoints.
 }
+
+// The names of trunks, where links carry tags: a sandbox has one, the helper one for gateways.
+const (
+	Trunk        = "net"
+	GatewayTrunk = "gw"
+)
 
 // Rule is one line of a network's policy (the option com.arca.policy.NAME), in order of priority.
 type Rule struct {

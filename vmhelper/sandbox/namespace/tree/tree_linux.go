@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// heldFlags are FS_IMMUTABLE_FL and FS_APPEND_FL of linux/fs.h.
+const heldFlags = 0x10 | 0x20
+
 const (
 	maxDepth = 64  // of open directories while removing: deeper ones are moved up first.
 	maxCount = 256 // of open directories while measuring: what lies deeper is not counted.
@@ -60,6 +63,9 @@ func (r *remover) remove(dir int, name string, depth int) error {
 		r.base = name
 	}
 	err := unix.Unlinkat(dir, name, 0)
+	if errors.Is(err, unix.EPERM) && loosen(dir, name) {
+		err = unix.Unlinkat(dir, name, 0)
+	}
 	if err == nil || errors.Is(err, unix.ENOENT) {
 		return nil
 	}
@@ -104,6 +110,25 @@ func (r *remover) remove(dir int, name string, depth int) error {
 		return &os.PathError{Op: "rmdir", Path: name, Err: err}
 	}
 	return nil
+}
+
+// loosen takes away the attributes that keep an entry, or what is in it, from being removed: a privileged container may
+// have set them (chattr). It tells whether it took any away. Links and special files cannot have them, and are not opened.
+func loosen(dir int, name string) bool {
+	var st unix.Stat_t
+	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return false
+	}
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(fd) }()
+	flags, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
+	if err != nil || flags&heldFlags == 0 {
+		return false
+	}
+	return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(flags&^heldFlags)) == nil
 }
 
 // Usage measures the bytes that name below dir takes on disk, each file once.

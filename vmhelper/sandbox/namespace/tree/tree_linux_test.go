@@ -95,3 +95,27 @@ func TestUsageCountsEachFileOnce(t *testing.T) {
 	}
 	must(t, Remove(open(t, root), "x"))
 }
+
+// TestRemoveTakesImmutableFiles: a privileged container has set attributes that keep even root from removing.
+func TestRemoveTakesImmutableFiles(t *testing.T) {
+	root := t.TempDir()
+	tree := filepath.Join(root, "x")
+	must(t, os.MkdirAll(filepath.Join(tree, "d", "sub"), 0o700))
+	must(t, os.WriteFile(filepath.Join(tree, "d", "plain"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(tree, "d", "fixed"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(tree, "log"), nil, 0o600))
+	for name, flag := range map[string]int{"d/fixed": 0x10, "log": 0x20, "d/sub": 0x20, "d": 0x10, "": 0x10} {
+		f := open(t, filepath.Join(tree, name))
+		if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flag); err != nil {
+			_ = Remove(open(t, root), "x") // What was set already would keep the test's directory.
+			t.Skipf("this file system or user cannot set attributes: %v", err)
+		}
+	}
+	if err := os.RemoveAll(tree); err == nil {
+		t.Fatal("the attributes hold nothing here")
+	}
+	must(t, Remove(open(t, root), "x"))
+	if left, err := os.ReadDir(root); err != nil || len(left) != 0 {
+		t.Errorf("left: %v %v", left, err)
+	}
+}

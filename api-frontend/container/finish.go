@@ -61,6 +61,13 @@ func (r *run) finish(ctx context.Context) {
 	}
 	e.told(c, end)
 	trace.End("log")
+	returned := r.loans.recall()
+	c.poke()
+	select {
+	case <-returned: // As in dockerd, nothing else happens to the container before a copy of its files is over.
+	case <-r.box.Done():
+	case <-ctx.Done():
+	}
 	r.release(ctx, r.leave)
 	trace.End("sandbox")
 	e.log.Debug("ended", "container", c.id, "milliseconds", trace, "after", time.Since(time.Unix(0, x.ExitedUnixNano)))

@@ -42,7 +42,7 @@ func (e *Engine) Kill(ctx context.Context, ref, name string) error {
 		return wrap(err)
 	}
 	if sig != sigkill {
-		if err := e.signal(ctx, c, sig, false); err != nil {
+		if _, err := e.signal(ctx, c, sig, false); err != nil {
 			return wrap(err)
 		}
 		return nil
@@ -60,31 +60,33 @@ func (e *Engine) killLocked(ctx context.Context, c *Container) error {
 	if !c.Record().State.IsActive() {
 		return notRunning(c.id)
 	}
-	if err := e.signal(ctx, c, sigkill, true); err != nil && !errdefs.IsConflict(err) {
+	r, err := e.signal(ctx, c, sigkill, true)
+	if err != nil && !errdefs.IsConflict(err) {
 		return err
 	}
 	wait, cancel := context.WithTimeout(ctx, killLimit)
 	defer cancel()
-	if c.settled(wait) == nil {
+	if c.settled(wait, r) == nil {
 		return nil
 	}
 	e.log.Warn("container survives SIGKILL, ending its sandbox", "container", c.id)
 	if err := e.sandboxes.Stop(ctx, c.Record().SandboxID()); err != nil {
 		return err
 	}
-	return c.settled(ctx)
+	return c.settled(ctx, r)
 }
 
 // signal sends sig to the container's first process, with dockerd's consequences: the restart policy does not act on an
-// exit that a client asked for, and a paused container is resumed by its stop signal.
-func (e *Engine) signal(ctx context.Context, c *Container, sig syscall.Signal, ending bool) error {
+// exit that a client asked for, and a paused container is resumed by its stop signal. It tells
+// which run it was for, where there was one.
+func (e *Engine) signal(ctx context.Context, c *Container, sig syscall.Signal, ending bool) (*run, error) {
 	rec := c.Record()
 	if !rec.State.IsActive() {
-		return notRunning(c.id)
+		return nil, notRunning(c.id)
 	}
 	own, err := stopSignal(rec, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ends := ending || rec.Config.StopSignal == "" || sig == sigkill || sig == own
 	if ends {
@@ -104,29 +106,29 @@ func (e *Engine) signal(ctx context.Context, c *Container, sig syscall.Signal, e
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if waiting {
 		c.exited(ExitStatus{Code: rec.State.ExitCode}, false)
-		return nil
+		return nil, nil
 	}
 	r := c.currentRun()
 	if r == nil {
-		return notRunning(c.id)
+		return nil, notRunning(c.id)
 	}
 	agent := r.box.Agent()
 	_, err = agent.Signal(ctx, &guestv1.SignalRequest{ContainerId: c.id, Signal: uint32(sig)})
 	if err := sandbox.Native(err); err != nil {
 		if r.over(ctx, err) {
-			return notRunning(c.id) // It ended before the signal came.
+			return r, notRunning(c.id) // It ended before the signal came.
 		}
-		return err
+		return r, err
 	}
 	e.publish(events.ActionKill, rec, map[string]string{"signal": strconv.Itoa(int(sig))})
 	if ends && rec.State.Status == record.Paused {
-		return e.thaw(ctx, r)
+		return r, e.thaw(ctx, r)
 	}
-	return nil
+	return r, nil
 }
 
 // thaw resumes a container so that it can take the signal that it was sent, unless that has ended it already.
@@ -149,7 +151,7 @@ func (e *Engine) thaw(ctx context.Context, r *run) error {
 }
 
 // deathLimit bounds the wait for the news that a sandbox whose connection broke has ended.
-const deathLimit = time.Second
+const deathLimit = 5 * time.Second
 
 // over tells whether a call to the agent failed because the process has ended, though its exit may not be committed yet.
 func (r *run) over(ctx context.Context, err error) bool {

@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/arca-engine/arca/api-frontend/container/oci"
 	"github.com/arca-engine/arca/api-frontend/container/record"
@@ -11,22 +12,22 @@ import (
 
 // maintain mounts the root of a container, running or not, for one operation on its files.
 func (e *Engine) maintain(ctx context.Context, c *Container) (box *sandbox.Box, release func(), err error) {
-	running := func() *sandbox.Box {
-		if r := c.currentRun(); r != nil && c.Record().State.IsRunning() && r.box.Err() == nil {
-			return r.box
+	running := func() *run {
+		if r := c.currentRun(); r != nil && c.Record().State.IsRunning() && r.box.Err() == nil && r.loans.take() {
+			return r
 		}
 		return nil
 	}
-	if box := running(); box != nil {
-		return box, func() {}, nil
+	if r := running(); r != nil {
+		return r.box, sync.OnceFunc(r.loans.giveBack), nil
 	}
 	// With the turn, so that neither a start nor a removal comes between the look at the record and the boot.
 	if err := c.lock(ctx); err != nil {
 		return nil, nil, err
 	}
 	defer c.unlock()
-	if box := running(); box != nil {
-		return box, func() {}, nil
+	if r := running(); r != nil {
+		return r.box, sync.OnceFunc(r.loans.giveBack), nil
 	}
 	if err := c.vacant(ctx); err != nil {
 		return nil, nil, err

@@ -31,6 +31,8 @@ type run struct {
 	exit *guestv1.Exit // the first report counts.
 	oom  bool
 
+	loans loans // of its sandbox, to operations on the container's files.
+
 	joins atomic.Int32 // connections to bound sockets.
 
 	stopPump context.CancelCauseFunc // set by begin.

@@ -3,8 +3,10 @@ package container
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -115,5 +117,47 @@ func TestMaintenance(t *testing.T) {
 	check(t, err)
 	w.stop()
 	w.start()
+	w.idle()
+}
+
+// TestACopyOutlivesItsContainer: what reads a container's files keeps its sandbox, whether the container ends by itself,
+// is stopped or is removed meanwhile; the exit is told at once, and nothing else begins before the copy is over.
+func TestACopyOutlivesItsContainer(t *testing.T) {
+	w := newWorld(t)
+	id := w.run("run", autoRemove)
+	_, release, err := w.engine.Borrow(t.Context(), w.record(id))
+	check(t, err)
+	exit := w.wait(id, container.WaitConditionNextExit)
+	begun := time.Now()
+	check(t, w.engine.Stop(t.Context(), id, StopOptions{}))
+	if s := exit(); s.Code == 0 || time.Since(begun) > 5*time.Second {
+		t.Errorf("%+v after %s", s, time.Since(begun))
+	}
+	if len(w.helper.Running()) != 1 {
+		t.Error("the sandbox went under the copy")
+	}
+	if _, err := w.engine.Get(id); err != nil {
+		t.Error("the container was removed under the copy")
+	}
+	release()
+	w.gone(id)
+	w.idle()
+	// A copy of a stopped one keeps the removal waiting.
+	id = w.create("run")
+	_, release, err = w.engine.Borrow(t.Context(), w.record(id))
+	check(t, err)
+	removed := make(chan error, 1)
+	go func() { removed <- w.engine.Remove(t.Context(), id, RemoveOptions{}) }()
+	w.eventually("removal", func() bool {
+		c, err := w.engine.Get(id)
+		return err == nil && c.Record().State.Status == record.Removing
+	})
+	select {
+	case err := <-removed:
+		t.Errorf("removed under the copy: %v", err)
+	case <-time.After(50 * time.Millisecond): // Nothing tells that it goes on waiting.
+	}
+	release()
+	check(t, <-removed)
 	w.idle()
 }

@@ -64,7 +64,8 @@ func (e *Engine) stopLocked(ctx context.Context, c *Container, o StopOptions) er
 	if o.Timeout != nil {
 		timeout = *o.Timeout
 	}
-	if err := e.signal(ctx, c, sig, true); err != nil && !errdefs.IsConflict(err) && !errdefs.IsNotFound(err) {
+	r, err := e.signal(ctx, c, sig, true)
+	if err != nil && !errdefs.IsConflict(err) && !errdefs.IsNotFound(err) {
 		return err
 	}
 	wait := ctx
@@ -73,7 +74,7 @@ func (e *Engine) stopLocked(ctx context.Context, c *Container, o StopOptions) er
 		wait, cancel = context.WithTimeout(ctx, time.Duration(timeout)*time.Second)
 		defer cancel()
 	}
-	if c.settled(wait) != nil {
+	if c.settled(wait, r) != nil {
 		if err := e.killLocked(ctx, c); err != nil && !errdefs.IsConflict(err) {
 			return err
 		}

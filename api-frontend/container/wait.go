@@ -100,9 +100,20 @@ func (c *Container) notify(s ExitStatus, match func(container.WaitCondition) boo
 	}
 }
 
-// settled blocks until the container is neither running nor about to be restarted, and its sandbox was released.
-func (c *Container) settled(ctx context.Context) error {
-	return c.until(ctx, func(busy bool) bool { return !busy && !c.Record().State.IsActive() })
+// settled blocks until the container is neither running nor about to be restarted, and its sandbox was released or waits
+// for the end of a copy alone. The end of signalled, which may be nil, is enough: a client may have started the next run
+// before this one looks.
+func (c *Container) settled(ctx context.Context, signalled *run) error {
+	return c.until(ctx, func(busy bool) bool {
+		r := c.currentRun()
+		if signalled != nil && r != signalled {
+			return true
+		}
+		if r != nil && r.loans.awaited() {
+			busy = false
+		}
+		return !busy && !c.Record().State.IsActive()
+	})
 }
 
 // vacant blocks until no run is under way.

@@ -42,6 +42,7 @@ type Box struct {
 	refs        map[refKey]Attachment
 	holders     map[string]Handler // by container ID; nil Handler: maintenance.
 	maintenance int
+	idle        chan struct{}           // closed when maintenance comes to 0; nil while nobody waits for that.
 	wake        context.CancelCauseFunc // ends the idle time; nil while the box does not idle.
 	deadReason  string
 }
@@ -119,6 +120,28 @@ func (b *Box) heldByOthers(container string) bool {
 }
 
 func (b *Box) freeLocked() bool { return len(b.holders) == 0 && b.maintenance == 0 }
+
+// unused blocks until no operation on files uses the box, or it is dead.
+func (b *Box) unused(ctx context.Context) error {
+	b.mu.Lock()
+	if b.maintenance == 0 {
+		b.mu.Unlock()
+		return nil
+	}
+	if b.idle == nil {
+		b.idle = make(chan struct{})
+	}
+	idle := b.idle
+	b.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-b.Done():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 // stayUp ends the idle time. The caller has the box's turn.
 func (b *Box) stayUp() {

@@ -41,8 +41,14 @@ func (m *Manager) Stop(ctx context.Context, id string) error {
 	return m.stopIf(ctx, id, func(*Box) bool { return true })
 }
 
-// StopIdle ends the sandbox with this ID unless a container holds it. An absent one is no error.
+// StopIdle ends the sandbox with this ID unless a container holds it, once the operations on its files are over: the
+// caller keeps new ones away. An absent one is no error.
 func (m *Manager) StopIdle(ctx context.Context, id string) error {
+	if b := m.Box(id); b != nil {
+		if err := b.unused(ctx); err != nil {
+			return err
+		}
+	}
 	return m.stopIf(ctx, id, func(b *Box) bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -105,6 +111,10 @@ func (m *Manager) endMaintenance(b *Box) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.maintenance--
+	if b.maintenance == 0 && b.idle != nil {
+		close(b.idle)
+		b.idle = nil
+	}
 	if !b.freeLocked() || b.deadReason != "" {
 		return
 	}

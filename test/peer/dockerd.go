@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/arca-engine/arca/test/fixtures"
+	"github.com/arca-engine/arca/internal/debimage"
 )
 
 // Dockerd is a running reference daemon.
@@ -45,7 +45,7 @@ func StartNetworks(ctx context.Context, cache, fixturesProgram string) (*Dockerd
 func start(ctx context.Context, cache, fixturesProgram string, flags ...string) (*Dockerd, error) {
 	root := filepath.Join(cache, "dockerd")
 	if _, err := os.Stat(filepath.Join(root, ".whole")); err != nil {
-		if err := fixtures.Unpack(ctx, cache, root, Packages...); err != nil {
+		if err := debimage.Unpack(ctx, cache, root, Packages...); err != nil {
 			return nil, err
 		}
 		if err := os.WriteFile(filepath.Join(root, ".whole"), nil, 0o644); err != nil {

@@ -64,6 +64,13 @@ type Config struct {
 	LiveRestore bool
 	Features    map[string]bool
 
+	// Bridge is the default network.
+	Bridge Bridge
+	// AddressPools are where the subnets of networks come from; none: dockerd's.
+	AddressPools AddressPools
+	// NetworkOptions are those of new networks, by driver.
+	NetworkOptions NetworkOptions
+
 	// choices holds directives that have one value here.
 	choices choices
 }
@@ -94,6 +101,8 @@ func Default() *Config {
 		IpcMode:                "private",
 		ShutdownTimeout:        defaultShutdownTimeout,
 		Features:               map[string]bool{},
+		Bridge:                 Bridge{ICC: true},
+		NetworkOptions:         NetworkOptions{},
 	}
 }
 
@@ -101,6 +110,7 @@ func Default() *Config {
 func (c *Config) clone() *Config {
 	out := *c
 	out.LogOpts, out.Features, out.Ulimits = maps.Clone(c.LogOpts), maps.Clone(c.Features), maps.Clone(c.Ulimits)
+	out.AddressPools, out.NetworkOptions = slices.Clone(c.AddressPools), c.NetworkOptions.clone()
 	for _, list := range []*[]string{&out.Hosts, &out.Mirrors, &out.InsecureRegistries, &out.Labels, &out.DNS,
 		&out.DNSOptions, &out.DNSSearch, &out.choices.ExecOpts} {
 		*list = slices.Clone(*list)

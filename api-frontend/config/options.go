@@ -24,7 +24,8 @@ type choices struct {
 }
 
 const (
-	notNetworks = "networks are not configured here yet"
+	notRouted   = "the host has no route to containers: ports are published by the engine itself"
+	notGateway  = "the default gateway of the default network is the network's own: bip gives its address"
 	notSwarm    = "swarm mode is not supported"
 	notRuntimes = "the runtime is the one that the engine ships"
 	notHost     = "the engine writes no host network rules"
@@ -32,13 +33,13 @@ const (
 
 // options is every directive, sorted by key.
 var options = []option{
-	{key: "allow-direct-routing", refusal: notNetworks},
+	{key: "allow-direct-routing", refusal: notRouted},
 	{key: "allow-nondistributable-artifacts", refusal: "non-distributable layers are pulled and saved like others"},
 	{key: "api-cors-header", refusal: "requests from a web browser are always refused"},
 	{key: "authorization-plugins", flag: "authorization-plugin", refusal: "plugins are not supported"},
-	{key: "bip", refusal: notNetworks},
-	{key: "bip6", refusal: notNetworks},
-	{key: "bridge", refusal: notNetworks},
+	{key: "bip", usage: "IPv4 address for the default bridge", target: func(c *Config) any { return &c.Bridge.Address }},
+	{key: "bip6", usage: "IPv6 address for the default bridge", target: func(c *Config) any { return &c.Bridge.Address6 }},
+	{key: "bridge", short: "b", refusal: "the default network is no bridge of the host"},
 	{key: "builder", refusal: "there is no builder to configure"},
 	{key: "cdi-spec-dirs", flag: "cdi-spec-dir", refusal: "CDI devices are not supported"},
 	{key: "cgroup-parent", refusal: "each sandbox has a cgroup of its own below the engine's"},
@@ -50,12 +51,12 @@ var options = []option{
 	{key: "cri-containerd", refusal: "the engine uses no containerd"},
 	{key: "data-root", refusal: "an instance's directory is given by --home"},
 	{key: "debug", short: "D", usage: "Enable debug mode", target: func(c *Config) any { return &c.Debug }},
-	{key: "default-address-pools", flag: "default-address-pool", refusal: notNetworks},
+	{key: "default-address-pools", flag: "default-address-pool", usage: "Default address pools for node specific local networks", target: func(c *Config) any { return &c.AddressPools }},
 	{key: "default-cgroupns-mode", usage: "Default mode for containers cgroup namespace (\"host\" | \"private\")", target: func(c *Config) any { return &c.CgroupnsMode }},
-	{key: "default-gateway", refusal: notNetworks},
-	{key: "default-gateway-v6", refusal: notNetworks},
+	{key: "default-gateway", refusal: notGateway},
+	{key: "default-gateway-v6", refusal: notGateway},
 	{key: "default-ipc-mode", usage: "Default mode for containers ipc (\"shareable\" | \"private\")", target: func(c *Config) any { return &c.IpcMode }},
-	{key: "default-network-opts", flag: "default-network-opt", refusal: notNetworks},
+	{key: "default-network-opts", flag: "default-network-opt", usage: "Default network options", target: func(c *Config) any { return &c.NetworkOptions }},
 	{key: "default-runtime", usage: "Default OCI runtime for containers", target: func(c *Config) any { return &c.choices.DefaultRuntime }},
 	{key: "default-shm-size", usage: "Default shm size for containers", target: func(c *Config) any { return &c.ShmSize }},
 	{key: "default-ulimits", flag: "default-ulimit", usage: "Default ulimits for containers", target: func(c *Config) any { return &c.Ulimits }},
@@ -68,24 +69,24 @@ var options = []option{
 	{key: "experimental", usage: "Enable experimental features", target: func(c *Config) any { return &c.choices.Experimental }},
 	{key: "features", usage: "Enable feature in the daemon", flag: "feature", target: func(c *Config) any { return &c.Features }},
 	{key: "firewall-backend", refusal: notHost},
-	{key: "fixed-cidr", refusal: notNetworks},
-	{key: "fixed-cidr-v6", refusal: notNetworks},
+	{key: "fixed-cidr", usage: "IPv4 subnet for the default bridge network", target: func(c *Config) any { return &c.Bridge.Range }},
+	{key: "fixed-cidr-v6", usage: "IPv6 subnet for the default bridge network", target: func(c *Config) any { return &c.Bridge.Range6 }},
 	{key: "group", short: "G", usage: "Group for the unix socket", target: func(c *Config) any { return &c.Group }},
-	{key: "host-gateway-ips", flag: "host-gateway-ip", refusal: notNetworks},
+	{key: "host-gateway-ips", flag: "host-gateway-ip", refusal: "host-gateway is the host, as the engine's uplink reaches it"},
 	{key: "hosts", flag: "host", short: "H", usage: "Daemon socket(s) to connect to", target: func(c *Config) any { return &c.Hosts }},
 	{key: "http-proxy", usage: "HTTP proxy URL to use for outgoing traffic", target: func(c *Config) any { return &c.HTTPProxy }},
 	{key: "https-proxy", usage: "HTTPS proxy URL to use for outgoing traffic", target: func(c *Config) any { return &c.HTTPSProxy }},
-	{key: "icc", refusal: notNetworks},
+	{key: "icc", usage: "Enable inter-container communication for the default bridge network", target: func(c *Config) any { return &c.Bridge.ICC }},
 	{key: "init", usage: "Run an init in the container to forward signals and reap processes", target: func(c *Config) any { return &c.Init }},
 	{key: "init-path", refusal: "the init is the one that the engine ships"},
 	{key: "insecure-registries", flag: "insecure-registry", usage: "Enable insecure registry communication", target: func(c *Config) any { return &c.InsecureRegistries }},
-	{key: "ip", refusal: notNetworks},
+	{key: "ip", usage: "Host IP for port publishing from the default bridge network", target: func(c *Config) any { return &c.Bridge.Binding }},
 	{key: "ip-forward", refusal: notHost},
 	{key: "ip-forward-no-drop", refusal: notHost},
 	{key: "ip-masq", refusal: notHost},
 	{key: "ip6tables", refusal: notHost},
 	{key: "iptables", refusal: notHost},
-	{key: "ipv6", refusal: notNetworks},
+	{key: "ipv6", usage: "Enable IPv6 networking for the default bridge network", target: func(c *Config) any { return &c.Bridge.IPv6 }},
 	{key: "labels", flag: "label", usage: "Set key=value labels to the daemon", target: func(c *Config) any { return &c.Labels }},
 	{key: "live-restore", usage: "Enable live restore of docker when containers are still running", target: func(c *Config) any { return &c.LiveRestore }},
 	{key: "log-driver", usage: "Default driver for container logs", target: func(c *Config) any { return &c.LogDriver }},
@@ -96,7 +97,7 @@ var options = []option{
 	{key: "max-concurrent-uploads", usage: "Set the max concurrent uploads", target: func(c *Config) any { return &c.MaxConcurrentUploads }},
 	{key: "max-download-attempts", usage: "Set the max download attempts for each pull", target: func(c *Config) any { return &c.MaxDownloadAttempts }},
 	{key: "metrics-addr", refusal: "the engine serves no metrics there"},
-	{key: "mtu", refusal: notNetworks},
+	{key: "mtu", usage: "Set the MTU for the default \"bridge\" network", target: func(c *Config) any { return &c.Bridge.MTU }},
 	{key: "network-control-plane-mtu", refusal: notSwarm},
 	{key: "network-diagnostic-port", refusal: notSwarm},
 	{key: "no-new-privileges", refusal: "ask for it with each container's security options"},
@@ -122,8 +123,8 @@ var options = []option{
 	{key: "tlscert", usage: "Path to TLS certificate file", target: func(c *Config) any { return &c.TLSCert }},
 	{key: "tlskey", usage: "Path to TLS key file", target: func(c *Config) any { return &c.TLSKey }},
 	{key: "tlsverify", usage: "Use TLS and verify the remote", target: func(c *Config) any { return &c.TLSVerify }},
-	{key: "userland-proxy", refusal: notNetworks},
-	{key: "userland-proxy-path", refusal: notNetworks},
+	{key: "userland-proxy", refusal: notRouted},
+	{key: "userland-proxy-path", refusal: notRouted},
 	{key: "userns-remap", refusal: "user namespaces are not supported"},
 	{key: "validate", refusal: "the configuration is always checked before anything starts"},
 }

@@ -14,7 +14,7 @@ import (
 // validate checks the whole, and brings it into its normal form.
 func (c *Config) validate() error {
 	for _, check := range []func(*Config) error{
-		checkLog, checkLabels, checkNumbers, checkRegistries, checkNames, checkModes, checkHosts, checkChoices, checkFeatures,
+		checkLog, checkLabels, checkNumbers, checkRegistries, checkNames, checkModes, checkHosts, checkChoices, checkFeatures, checkNetworks,
 	} {
 		if err := check(c); err != nil {
 			return err

@@ -118,6 +118,7 @@ func (d *Daemon) assemble(base string) (err error) {
 	}
 	networks, err := network.Open(network.Config{
 		Store: d.store, Events: d.events, EngineID: id, Created: made.ModTime().UTC(), Log: o.Log.Named("network"),
+		Settings: networkSettings(cfg),
 	})
 	if err != nil {
 		return err

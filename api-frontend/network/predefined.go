@@ -59,12 +59,6 @@ func (s *Service) network(id string) *desired.Network {
 func (s *Service) bridge() ([]change, error) {
 	cfg, id := s.cfg.Settings.Bridge, s.predefinedID(network.NetworkBridge)
 	old := s.network(id)
-	if cfg.Disabled {
-		if old != nil && !s.used(id) {
-			return []change{dropNetwork(id)}, nil
-		}
-		return nil, nil
-	}
 	if old != nil && s.used(id) {
 		return nil, nil // Containers run in it: it is changed at the first start at which none does.
 	}
@@ -93,6 +87,7 @@ func (s *Service) bridge() ([]change, error) {
 		if err != nil {
 			return nil, err
 		}
+		pool.Static = false
 		n.Pools = append(n.Pools, pool)
 		n.IPAM.Config = append(n.IPAM.Config, network.IPAMConfig{Subnet: pool.Subnet, IPRange: pool.Range, Gateway: pool.Gateway})
 	}
@@ -131,11 +126,7 @@ func (s *Service) bridgeOptions() map[string]string {
 	cfg := s.cfg.Settings.Bridge
 	options := map[string]string{
 		optionBridgeName: "docker0", optionDefaultBridge: "true",
-		optionMasquerade: strconv.FormatBool(!cfg.NoMasquerade), optionICC: strconv.FormatBool(!cfg.Isolated),
-		optionMTU: "1500",
-	}
-	if mtu := s.fabric.MTU(); mtu > 0 {
-		options[optionMTU] = strconv.Itoa(int(mtu))
+		optionMasquerade: "true", optionICC: strconv.FormatBool(!cfg.Isolated),
 	}
 	if cfg.MTU > 0 {
 		options[optionMTU] = strconv.Itoa(cfg.MTU)

@@ -15,7 +15,6 @@ type Settings struct {
 
 // Bridge is what daemon.json says of the default network.
 type Bridge struct {
-	Disabled     bool         // bridge: none.
 	Address      netip.Prefix // bip: the gateway's address and the subnet; invalid: chosen.
 	Address6     netip.Prefix // bip6.
 	Range        netip.Prefix // fixed-cidr.

@@ -33,7 +33,7 @@ proto: ## Generate the Go code of the .proto files.
 clean: ## Remove what was built; the caches of images and tools stay in out/cache.
 	@rm -rf bin out/integration
 
-.PHONY: test lint vet check-generated check-darwin test-unit test-integration test-dockerode test-compose fuzz-short
+.PHONY: test lint vet check-generated check-darwin test-unit test-integration test-dockerode test-compose test-testcontainers fuzz-short
 test: vet check-generated check-darwin lint test-unit test-integration test-dockerode soak-short fuzz-short ## Run everything that CI runs.
 lint: prerequisites ## Run gofmt and the linters.
 	@build/lint.sh
@@ -51,6 +51,8 @@ test-dockerode: build ## Run a JavaScript client against an instance of its own.
 	@build/test-dockerode.sh
 test-compose: build ## Bring up real stacks with Docker Compose 2 and 5.
 	@build/test-compose.sh
+test-testcontainers: build ## Run a client of testcontainers-go against an instance of its own.
+	@build/test-testcontainers.sh
 fuzz-short: prerequisites ## Run each fuzz target for a few seconds.
 	@build/fuzz.sh
 

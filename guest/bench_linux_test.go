@@ -50,6 +50,37 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(float64(started.Microseconds())/1000/float64(b.N), "ms-start")
 }
 
+// BenchmarkNetwork measures what the network of a container adds to the start of a new sandbox's first one.
+func BenchmarkNetwork(b *testing.B) {
+	root := busybox(b)
+	var phases [2]time.Duration
+	var rounds int
+	for b.Loop() {
+		for i := range phases {
+			id := randomID()
+			s := start(b, attachments(b, root, id)...)
+			req := request(b, id, "sleep", "1000")
+			if i == 1 {
+				s.link("endpoint1", outside(b), "10.9.0.1/24")
+				req.NetworkConfig, req.Names = frontNetwork(), frontNames()
+				req.NetworkConfig.Interfaces[0].Gateway6 = ""
+			}
+			res, err := s.agent.Start(b.Context(), req)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, p := range res.Phases {
+				if p.Name == "network" {
+					phases[i] += time.Duration(p.Nanoseconds)
+				}
+			}
+		}
+		rounds++ // The sandboxes live on: the end of one keeps the kernel's lock of networks for long.
+	}
+	b.ReportMetric(float64(phases[0].Microseconds())/float64(rounds), "µs-none")
+	b.ReportMetric(float64(phases[1].Microseconds())/float64(rounds), "µs-network")
+}
+
 // BenchmarkExec measures the whole run of an exec that does nothing.
 func BenchmarkExec(b *testing.B) {
 	id := randomID()

@@ -20,8 +20,9 @@ type container struct {
 	root       *rootfs.Root
 	readOnly   bool
 	privatePID bool
-	network    *network // that is its own; nil: it has none.
-	warnings   []string // of its start.
+	network    *network      // that is its own; nil: it has none.
+	warnings   []string      // of its start.
+	netTime    time.Duration // that making the network took.
 	processes  map[string]*process
 	paused     bool
 	gone       chan struct{} // closed when what its last run left was deleted.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -63,13 +64,20 @@ func (n *network) configure(ctx context.Context, c *guestv1.NetworkConfig) ([]st
 	if n.closed {
 		return nil, fmt.Errorf("the container is not running: %w", errdefs.ErrFailedPrecondition)
 	}
-	if err := resolver.Check(c.GetResolver()); err != nil {
+	if err := errors.Join(netconf.Check(c), resolver.Check(c.GetResolver())); err != nil {
 		return nil, err
 	}
-	if err := n.space.Configure(ctx, c); err != nil {
-		return nil, err
-	}
-	return n.resolve(c.GetResolver())
+	// Both spend their time in the kernel, and neither needs the other.
+	var warnings []string
+	resolved := make(chan error, 1)
+	go func() {
+		var err error
+		warnings, err = n.resolve(c.GetResolver())
+		resolved <- err
+	}()
+	err := n.space.Configure(ctx, c)
+	err = errors.Join(err, <-resolved)
+	return warnings, err
 }
 
 // resolve starts, changes or ends the resolver.
@@ -198,11 +206,12 @@ func (a *Agent) enterNetwork(ctx context.Context, req *guestv1.StartRequest, s *
 	}
 	switch req.Network.GetKind() {
 	case guestv1.NamespaceMode_PRIVATE:
+		begun := time.Now()
 		n, warnings, err := a.makeNetwork(ctx, req)
 		if err != nil {
 			return nil, err
 		}
-		c.network, c.warnings = n, warnings
+		c.network, c.warnings, c.netTime = n, warnings, time.Since(begun)
 		return &specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: n.space.Path()}, networkSysctls(s, n.space.Do)
 	case guestv1.NamespaceMode_CONTAINER:
 		p, err := a.first(req.Network.ContainerId)

@@ -81,6 +81,9 @@ func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *root
 		return nil, err
 	}
 	trace.End("bundle")
+	if c.network != nil {
+		trace.Add("network", c.netTime)
+	}
 	pid, exit, err := a.runtime.Run(ctx, c.id, root.Dir, streams)
 	if err != nil {
 		return nil, errors.Join(err, streams.Abandon())

@@ -39,6 +39,7 @@ type iface struct {
 	sysctls   []setting
 
 	index int
+	up    bool // all of it was applied.
 }
 
 type route struct {

@@ -139,9 +139,7 @@ func (w *work) rename(want []*iface) error {
 func (w *work) setName(f *iface, name string) error {
 	err := w.here.LinkSetName(linkOf(f.index), name)
 	if err == unix.EBUSY { // Before Linux 6.2 an interface that is up keeps its name. What goes with its being up is made anew.
-		f.routes = nil
-		f.addresses = nil
-		f.mtu = -1
+		f.routes, f.addresses, f.up = nil, nil, false
 		if err = w.here.LinkSetDown(linkOf(f.index)); err == nil {
 			err = w.here.LinkSetName(linkOf(f.index), name)
 		}
@@ -155,16 +153,14 @@ func (w *work) setName(f *iface, name string) error {
 
 // add takes a link in and sets it up.
 func (w *work) add(ctx context.Context, f *iface) error {
-	var err error
+	take := w.takeLink
 	if f.tag != 0 {
-		f.index, err = w.addTagged(ctx, f)
-	} else {
-		f.index, err = w.takeLink(ctx, f)
+		take = w.addTagged
 	}
+	have, err := take(ctx, f)
 	if err != nil {
 		return err
 	}
-	have := &iface{key: f.key, name: f.name, index: f.index, mtu: -1}
 	w.ifaces[f.key] = have
 	return w.change(have, f)
 }
@@ -172,7 +168,7 @@ func (w *work) add(ctx context.Context, f *iface) error {
 // change brings an interface from what it has to what it shall have, but for its routes. What it reached is in have.
 func (w *work) change(have, f *iface) error {
 	f.index = have.index
-	if have.sameSettings(f) {
+	if have.up && have.sameSettings(f) {
 		return nil
 	}
 	if len(f.mac) > 0 && !bytes.Equal(have.mac, f.mac) {
@@ -206,7 +202,7 @@ func (w *work) change(have, f *iface) error {
 	if err := w.here.LinkSetUp(linkOf(f.index)); err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
-	have.mtu, have.sysctls = f.mtu, f.sysctls
+	have.mac, have.mtu, have.sysctls, have.up = f.mac, f.mtu, f.sysctls, true
 	return nil
 }
 
@@ -216,7 +212,11 @@ func allowIPv6(name string, on bool) error {
 	if on {
 		value = "0"
 	}
-	err := writeSysctl("net.ipv6.conf."+name+".disable_ipv6", "net/ipv6/conf/"+name+"/disable_ipv6", value)
+	file := "net/ipv6/conf/" + name + "/disable_ipv6"
+	if now, err := readSysctl(file); err == nil && now == value {
+		return nil
+	}
+	err := writeSysctl("net.ipv6.conf."+name+".disable_ipv6", file, value)
 	if errors.Is(err, unix.ENOENT) && !on {
 		return nil
 	}

@@ -21,34 +21,40 @@ func linkOf(index int) netlink.Link {
 }
 
 // takeLink moves a link of the sandbox into the container's namespace and gives it its name there.
-func (w *work) takeLink(ctx context.Context, f *iface) (int, error) {
+func (w *work) takeLink(ctx context.Context, f *iface) (*iface, error) {
 	l, err := w.find(ctx, f.link)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	index := l.Attrs().Index
 	if !w.shared {
 		if l.Attrs().Flags&unix.IFF_UP != 0 { // It shall be silent until it has its addresses.
 			if err := w.away.LinkSetDown(l); err != nil {
-				return 0, fmt.Errorf("set link %s down: %w", f.link, err)
+				return nil, fmt.Errorf("set link %s down: %w", f.link, err)
 			}
 		}
 		if err := w.away.LinkSetNsFd(l, int(w.file.Fd())); err != nil {
-			return 0, fmt.Errorf("move link %s: %w", f.link, err)
+			return nil, fmt.Errorf("move link %s: %w", f.link, err)
 		}
 		if l, err = w.here.LinkByName(f.link); err != nil {
-			return 0, fmt.Errorf("find link %s after its move: %w", f.link, err)
+			return nil, fmt.Errorf("find link %s after its move: %w", f.link, err)
 		}
-		index = l.Attrs().Index
 	}
-	if err := w.here.LinkSetName(l, f.name); err != nil {
-		err = fmt.Errorf("rename link %s: %w", f.link, err)
-		if !w.shared {
-			err = errors.Join(err, w.here.LinkSetNsFd(l, int(w.home.file.Fd())))
+	if f.name != f.link {
+		if err := w.here.LinkSetName(l, f.name); err != nil {
+			err = fmt.Errorf("rename link %s: %w", f.link, err)
+			if !w.shared {
+				err = errors.Join(err, w.here.LinkSetNsFd(l, int(w.home.file.Fd())))
+			}
+			return nil, err
 		}
-		return 0, err
 	}
-	return index, nil
+	return f.found(l), nil
+}
+
+// found is an interface that has its name, and nothing else of what it shall have but by chance: each change of a link
+// takes a lock that all namespaces share, and may wait for it.
+func (f *iface) found(l netlink.Link) *iface {
+	return &iface{key: f.key, name: f.name, index: l.Attrs().Index, mac: l.Attrs().HardwareAddr, mtu: l.Attrs().MTU}
 }
 
 // find returns a link of the sandbox, and waits for one that the host is just making.
@@ -98,26 +104,26 @@ var tagged = func(attrs netlink.LinkAttrs, tag uint32) netlink.Link {
 }
 
 // addTagged makes the device of a tag right where it shall be; the trunk stays in the sandbox's namespace.
-func (w *work) addTagged(ctx context.Context, f *iface) (int, error) {
+func (w *work) addTagged(ctx context.Context, f *iface) (*iface, error) {
 	trunk, err := w.find(ctx, f.link)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if trunk.Attrs().Flags&unix.IFF_UP == 0 {
 		if err := w.away.LinkSetUp(trunk); err != nil {
-			return 0, fmt.Errorf("set trunk %s up: %w", f.link, err)
+			return nil, fmt.Errorf("set trunk %s up: %w", f.link, err)
 		}
 	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.ParentIndex, attrs.Namespace = f.name, trunk.Attrs().Index, netlink.NsFd(w.file.Fd())
 	if err := w.away.LinkAdd(tagged(attrs, f.tag)); err != nil {
-		return 0, fmt.Errorf("add tag %d of trunk %s: %w", f.tag, f.link, err)
+		return nil, fmt.Errorf("add tag %d of trunk %s: %w", f.tag, f.link, err)
 	}
 	l, err := w.here.LinkByName(f.name)
 	if err != nil {
-		return 0, fmt.Errorf("find tag %d of trunk %s: %w", f.tag, f.link, err)
+		return nil, fmt.Errorf("find tag %d of trunk %s: %w", f.tag, f.link, err)
 	}
-	return l.Attrs().Index, nil
+	return f.found(l), nil
 }
 
 // remove takes an interface out of the container's namespace: a link goes back to the sandbox's, under its own name, and

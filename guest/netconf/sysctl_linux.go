@@ -45,3 +45,14 @@ func writeSysctl(key, file, value string) error {
 	}
 	return nil
 }
+
+func readSysctl(file string) (string, error) {
+	fd, err := unix.Open(path.Join("/proc/sys", path.Clean("/"+file)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	b := make([]byte, 64)
+	n, err := unix.Read(fd, b)
+	return strings.TrimSpace(string(b[:max(n, 0)])), err
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -13,6 +14,10 @@ import (
 
 // settleTime is how long an agent is taken for one that ends soon.
 const settleTime = 5 * time.Second
+
+// The first thread is the one by which others know the process: /proc/PID/ns is its namespaces. So it runs nothing but
+// main, and no goroutine takes it into the namespaces of a container.
+func init() { runtime.LockOSThread() }
 
 // run boots the sandbox and serves until it is shut down.
 func run() error {

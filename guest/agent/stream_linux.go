@@ -78,6 +78,8 @@ func (a *Agent) openStream(ctx context.Context, req *guestv1.StreamRequest, conn
 		return a.archivePut(r.ArchivePut, conn)
 	case *guestv1.StreamRequest_Socket:
 		return a.sockets.Join(req.Token, r.Socket.ContainerId, conn)
+	case *guestv1.StreamRequest_Connect:
+		return a.connect(ctx, r.Connect, conn)
 	default:
 		return nil, fmt.Errorf("stream request %T: %w", req.Request, errdefs.ErrNotImplemented)
 	}

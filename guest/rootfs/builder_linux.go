@@ -66,6 +66,7 @@ type Staged struct {
 	Recursive   bool // the mounts below the source come along.
 	RecursiveRO bool
 	Options     []string
+	Injected    bool // a file that was given with the request.
 	SocketID    string
 	SocketUID   int
 	SocketGID   int

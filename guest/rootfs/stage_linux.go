@@ -162,7 +162,7 @@ func stageFiles(r *Root, files []*guestv1.File) error {
 		if err != nil {
 			return err
 		}
-		s := Staged{Kind: guestv1.Mount_BIND, Destination: destination, Options: []string{"rprivate"}}
+		s := Staged{Kind: guestv1.Mount_BIND, Destination: destination, Options: []string{"rprivate"}, Injected: true}
 		err = stage(fd, filepath.Join(r.Dir, fmt.Sprintf("f%d", i)), &s)
 		_ = unix.Close(fd)
 		if err != nil {

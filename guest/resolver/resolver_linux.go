@@ -80,7 +80,7 @@ func parseConfig(c *guestv1.Resolver) (*config, error) {
 // Start starts to answer in a namespace. Where the kernel cannot rewrite ports the resolver listens on port 53 itself,
 // and the warning says what this means.
 func Start(s Space, c *guestv1.Resolver, names *Names) (_ *Resolver, warning string, err error) {
-	r := &Resolver{space: s, names: names, forwards: make(chan struct{}, maxForwards), conns: make(chan struct{}, maxConns)}
+	r := newResolver(s, names)
 	if err := r.Change(c); err != nil {
 		return nil, "", err
 	}
@@ -103,10 +103,19 @@ func Start(s Space, c *guestv1.Resolver, names *Names) (_ *Resolver, warning str
 	if err != nil {
 		return nil, "", errors.Join(fmt.Errorf("start resolver: %w", err), r.closeSockets())
 	}
+	r.run()
+	return r, warning, nil
+}
+
+func newResolver(s Space, names *Names) *Resolver {
+	r := &Resolver{space: s, names: names, forwards: make(chan struct{}, maxForwards), conns: make(chan struct{}, maxConns)}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	return r
+}
+
+func (r *Resolver) run() {
 	r.wg.Go(r.serveUDP)
 	r.wg.Go(r.serveTCP)
-	return r, warning, nil
 }
 
 // Change makes the resolver go by another configuration from its next question on.

@@ -15,8 +15,9 @@ const tableName = "arca"
 // loopback is the index of lo in every namespace.
 const loopback = 1
 
-// addRules rewrites port 53 of Address to port, and back in the answers, in the thread's namespace.
-func addRules(port uint16) error {
+// addRules rewrites port 53 of Address to port, and back in the answers, in the thread's namespace. A test puts a kernel
+// without nftables in its place.
+var addRules = func(port uint16) error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)

@@ -16,7 +16,9 @@ import (
 	"github.com/arca-engine/arca/internal/descriptor"
 	"github.com/arca-engine/arca/internal/peercred"
 	"github.com/arca-engine/arca/internal/version"
+	"github.com/arca-engine/arca/vmhelper/keeper"
 	"github.com/arca-engine/arca/vmhelper/keeper/wire"
+	"github.com/arca-engine/arca/vmhelper/network"
 	"github.com/arca-engine/arca/vmhelper/sandbox"
 	"github.com/arca-engine/arca/vmhelper/sandbox/fake"
 	"github.com/arca-engine/arca/vmhelper/sandbox/namespace"
@@ -53,11 +55,15 @@ func runWorker(ctx context.Context, o options) error {
 	if err != nil {
 		return errors.Join(err, conn.Close(), gl.Close())
 	}
-	driver, gone, err := newDriver(ctx, o, conn, log)
+	driver, client, err := newDriver(ctx, o, conn, log)
 	if err != nil {
 		return errors.Join(err, gl.Close(), dl.Close())
 	}
-	return errors.Join(serve(ctx, o, driver, gone, gl, dl, log), driver.Close())
+	plane, err := network.New(ctx, keeper.Descriptors{Client: client}, log)
+	if err != nil {
+		return errors.Join(err, gl.Close(), dl.Close(), driver.Close())
+	}
+	return errors.Join(serve(ctx, o, driver, plane, client.Done(), gl, dl, log), plane.Close(), driver.Close())
 }
 
 func inherited(fd uintptr) (net.Listener, error) {
@@ -71,23 +77,23 @@ func inherited(fd uintptr) (net.Listener, error) {
 	return l, nil
 }
 
-func newDriver(ctx context.Context, o options, conn *wire.Conn, log hclog.Logger) (sandbox.Driver, <-chan struct{}, error) {
+func newDriver(ctx context.Context, o options, conn *wire.Conn, log hclog.Logger) (sandbox.Driver, *wire.Client, error) {
 	if o.driver == "fake" {
 		client := wire.NewClient(conn, func(uint16, []byte) {})
-		return fake.New(), client.Done(), nil
+		return fake.New(), client, nil
 	}
 	d, err := namespace.New(ctx, conn, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	return d, d.Gone(), nil
+	return d, d.Client(), nil
 }
 
 // serve serves the frontend until ctx ends or the keeper is gone.
-func serve(ctx context.Context, o options, d sandbox.Driver, gone <-chan struct{}, gl, dl net.Listener, log hclog.Logger) error {
+func serve(ctx context.Context, o options, d sandbox.Driver, plane *network.Plane, gone <-chan struct{}, gl, dl net.Listener, log hclog.Logger) error {
 	descriptors := descriptor.NewServer()
-	svc := service.New(service.Config{
-		Driver: d, Descriptors: descriptors, FrontendUID: uint32(o.frontendUID), OwnerUID: uint32(o.ownerUID),
+	svc := service.New(ctx, service.Config{
+		Driver: d, Network: plane, Descriptors: descriptors, FrontendUID: uint32(o.frontendUID), OwnerUID: uint32(o.ownerUID),
 		VolumeRoot: filepath.Join(o.home, "vmhelper", "volumes"), Version: version.Get().Version, Log: log,
 	})
 	srv := svc.Server()

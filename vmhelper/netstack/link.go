@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -24,9 +25,9 @@ type LinkConfig struct {
 	Port Port
 	MAC  [6]byte // its own.
 	MTU  uint32
-	// Peer tells the MAC behind an address; ok false drops the packet. Without it the link is point to point: its peer
-	// is whoever sent the latest frame.
-	Peer func(addr tcpip.Address) (mac [6]byte, ok bool)
+	// Peer tells the MACs of a frame to an address: its destination and its source; ok false drops the packet. Without
+	// it the link is point to point: its peer is whoever sent the latest frame.
+	Peer func(addr netip.Addr) (destination, source [6]byte, ok bool)
 	// Intercept sees each packet before the stack does. What it takes (returns true) the stack does not see. packet is
 	// valid during the call.
 	Intercept func(protocol tcpip.NetworkProtocolNumber, packet []byte) bool
@@ -98,26 +99,31 @@ func (l *Link) learn(mac []byte) {
 	l.peer.Store((*[6]byte)(append([]byte(nil), mac...)))
 }
 
-// destination tells whom a packet goes to.
-func (l *Link) destination(pkt *stack.PacketBuffer) (mac [6]byte, ok bool) {
-	if m := pkt.EgressRoute.RemoteLinkAddress; len(m) == 6 {
-		copy(mac[:], m)
-		return mac, true
-	}
+// address fills in the MACs of a frame.
+func (l *Link) address(ether, packet []byte) bool {
 	if l.cfg.Peer == nil {
-		if p := l.peer.Load(); p != nil {
-			return *p, true
+		p := l.peer.Load()
+		if p == nil {
+			return false
 		}
-		return mac, false
+		copy(ether, p[:])
+		copy(ether[6:], l.cfg.MAC[:])
+		return true
 	}
-	// The packet's own header says where it goes, also for the replies that the stack makes by itself.
-	switch h := pkt.NetworkHeader().Slice(); {
-	case pkt.NetworkProtocolNumber == header.IPv4ProtocolNumber && len(h) >= header.IPv4MinimumSize:
-		return l.cfg.Peer(header.IPv4(h).DestinationAddress())
-	case pkt.NetworkProtocolNumber == header.IPv6ProtocolNumber && len(h) >= header.IPv6MinimumSize:
-		return l.cfg.Peer(header.IPv6(h).DestinationAddress())
+	// The packet's own header says where it goes, also that of a reply that the stack makes by itself.
+	var to netip.Addr
+	switch p := binary.BigEndian.Uint16(ether[12:]); {
+	case p == uint16(header.IPv4ProtocolNumber) && len(packet) >= header.IPv4MinimumSize:
+		to = netip.AddrFrom4([4]byte(packet[16:20]))
+	case p == uint16(header.IPv6ProtocolNumber) && len(packet) >= header.IPv6MinimumSize:
+		to = netip.AddrFrom16([16]byte(packet[24:40]))
+	default:
+		return false
 	}
-	return mac, false
+	destination, source, ok := l.cfg.Peer(to)
+	copy(ether, destination[:])
+	copy(ether[6:], source[:])
+	return ok
 }
 
 var frames = sync.Pool{New: func() any { b := make([]byte, maxFrame); return &b }}
@@ -133,8 +139,7 @@ func (l *Link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 }
 
 func (l *Link) writePacket(b []byte, pkt *stack.PacketBuffer) {
-	mac, ok := l.destination(pkt)
-	if !ok || VnetHeader+pkt.Size() > len(b) || len(pkt.LinkHeader().Slice()) != etherSize {
+	if VnetHeader+pkt.Size() > len(b) || len(pkt.LinkHeader().Slice()) != etherSize {
 		l.dropped.Add(1)
 		return
 	}
@@ -143,31 +148,25 @@ func (l *Link) writePacket(b []byte, pkt *stack.PacketBuffer) {
 	for _, s := range pkt.AsSlices() {
 		n += copy(b[n:], s)
 	}
-	copy(b[VnetHeader:], mac[:])
+	if !l.address(b[VnetHeader:VnetHeader+etherSize], b[VnetHeader+etherSize:n]) {
+		l.dropped.Add(1)
+		return
+	}
 	_ = l.cfg.Port.Write(b[:n]) // The port counts what it drops.
 }
 
 // WriteRaw sends an IP packet that the stack did not make.
-func (l *Link) WriteRaw(protocol tcpip.NetworkProtocolNumber, dst tcpip.Address, packet []byte) {
-	var mac [6]byte
-	ok := false
-	if l.cfg.Peer != nil {
-		mac, ok = l.cfg.Peer(dst)
-	} else if p := l.peer.Load(); p != nil {
-		mac, ok = *p, true
-	}
-	if !ok || VnetHeader+etherSize+len(packet) > maxFrame {
-		l.dropped.Add(1)
-		return
-	}
+func (l *Link) WriteRaw(protocol tcpip.NetworkProtocolNumber, packet []byte) {
 	b := frames.Get().(*[]byte)
 	defer frames.Put(b)
 	clear((*b)[:VnetHeader])
-	e := (*b)[VnetHeader:]
-	copy(e, mac[:])
-	copy(e[6:], l.cfg.MAC[:])
-	binary.BigEndian.PutUint16(e[12:], uint16(protocol))
-	n := copy(e[etherSize:], packet)
+	ether := (*b)[VnetHeader:]
+	binary.BigEndian.PutUint16(ether[12:], uint16(protocol))
+	if len(packet) > len(ether)-etherSize || !l.address(ether, packet) {
+		l.dropped.Add(1)
+		return
+	}
+	n := copy(ether[etherSize:], packet)
 	_ = l.cfg.Port.Write((*b)[:VnetHeader+etherSize+n]) // The port counts what it drops.
 }
 
@@ -175,7 +174,7 @@ func (l *Link) WriteRaw(protocol tcpip.NetworkProtocolNumber, dst tcpip.Address,
 func (l *Link) Attach(d stack.NetworkDispatcher) {
 	if d == nil {
 		l.dispatcher.Store(nil)
-		l.cfg.Port.Receive(nil)
+		l.cfg.Port.Receive(func([]byte) {})
 		return
 	}
 	l.dispatcher.Store(&d)

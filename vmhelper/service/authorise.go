@@ -45,6 +45,16 @@ var methods = map[string]struct {
 	vmhelperv1.VMHelper_UsageVolume_FullMethodName:    {frontend, "vmhelper/usage-volume"},
 	vmhelperv1.VMHelper_ListStores_FullMethodName:     {frontend, "vmhelper/list-stores"},
 	vmhelperv1.VMHelper_ReleaseDisk_FullMethodName:    {frontend, "vmhelper/release-disk"},
+
+	vmhelperv1.Network_AddLink_FullMethodName:       {frontend, "vmhelper/add-link"},
+	vmhelperv1.Network_RemoveLink_FullMethodName:    {frontend, "vmhelper/remove-link"},
+	vmhelperv1.Network_SyncTable_FullMethodName:     {frontend, "vmhelper/sync-table"},
+	vmhelperv1.Network_ChangeTable_FullMethodName:   {frontend, "vmhelper/change-table"},
+	vmhelperv1.Network_Counters_FullMethodName:      {frontend, "vmhelper/counters"},
+	vmhelperv1.Network_SetUplink_FullMethodName:     {frontend, "vmhelper/set-uplink"},
+	vmhelperv1.Network_Publish_FullMethodName:       {frontend, "vmhelper/publish"},
+	vmhelperv1.Network_Unpublish_FullMethodName:     {frontend, "vmhelper/unpublish"},
+	vmhelperv1.Network_ListPublished_FullMethodName: {frontend, "vmhelper/list-published"},
 }
 
 // credentials let only the frontend's uid connect.

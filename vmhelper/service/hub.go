@@ -11,8 +11,9 @@ const maxBehind = 4096
 
 // hub tells watchers which sandboxes run and which exit.
 type hub struct {
-	stop chan struct{}
-	wg   sync.WaitGroup
+	ended func(sandbox.Info) // called before an exit is told.
+	stop  chan struct{}
+	wg    sync.WaitGroup
 
 	mu       sync.Mutex
 	running  map[string]sandbox.Info // by boot ID.
@@ -31,8 +32,8 @@ type exit struct {
 	reason string
 }
 
-func newHub() *hub {
-	return &hub{stop: make(chan struct{}), running: map[string]sandbox.Info{}, watchers: map[*watcher]struct{}{}}
+func newHub(ended func(sandbox.Info)) *hub {
+	return &hub{ended: ended, stop: make(chan struct{}), running: map[string]sandbox.Info{}, watchers: map[*watcher]struct{}{}}
 }
 
 // add watches a sandbox until it ends. Adding a boot again does nothing.
@@ -47,6 +48,7 @@ func (h *hub) add(sb sandbox.Sandbox) {
 	h.wg.Go(func() {
 		select {
 		case <-sb.Done():
+			h.ended(info)
 			h.exited(exit{info, sb.Reason()})
 		case <-h.stop:
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/arca-engine/arca/internal/descriptor"
 	vmhelperv1 "github.com/arca-engine/arca/proto/vmhelper/v1"
+	"github.com/arca-engine/arca/vmhelper/network"
 	"github.com/arca-engine/arca/vmhelper/sandbox"
 )
 
@@ -23,6 +24,7 @@ const maxGrace = 5 * time.Minute
 // Config is what a service is made of.
 type Config struct {
 	Driver      sandbox.Driver
+	Network     *network.Plane
 	Descriptors *descriptor.Server
 	FrontendUID uint32
 	OwnerUID    uint32
@@ -38,11 +40,16 @@ type Service struct {
 	watch *hub
 }
 
-// New returns a service of cfg.Driver, which watches the sandboxes that run already. Close ends it.
-func New(cfg Config) *Service {
-	s := &Service{cfg: cfg, watch: newHub()}
+// New returns a service of cfg.Driver, which watches the sandboxes that run already, and whose links it attaches. Close
+// ends it.
+func New(ctx context.Context, cfg Config) *Service {
+	s := &Service{cfg: cfg}
+	s.watch = newHub(cfg.Network.Detach)
 	for _, sb := range cfg.Driver.List() {
 		s.watch.add(sb)
+		if err := cfg.Network.Attach(ctx, sb); err != nil {
+			cfg.Log.Error("attach links", "sandbox", sb.Info().ID, "error", err)
+		}
 	}
 	return s
 }
@@ -58,6 +65,7 @@ func (s *Service) Server() *grpc.Server {
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 	)
 	vmhelperv1.RegisterVMHelperServer(srv, s)
+	vmhelperv1.RegisterNetworkServer(srv, &networkService{s: s})
 	return srv
 }
 
@@ -80,6 +88,9 @@ func (s *Service) CreateSandbox(ctx context.Context, req *vmhelperv1.CreateSandb
 		return nil, err
 	}
 	s.watch.add(sb)
+	if err := s.cfg.Network.Attach(ctx, sb); err != nil {
+		return nil, err
+	}
 	return &vmhelperv1.CreateSandboxResponse{Created: created, Attachments: toAttachments(sb.Attachments()), Sandbox: toSandbox(sb.Info())}, nil
 }
 

@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"net"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -20,9 +23,20 @@ import (
 	"github.com/arca-engine/arca/internal/descriptor"
 	"github.com/arca-engine/arca/internal/failpoint"
 	vmhelperv1 "github.com/arca-engine/arca/proto/vmhelper/v1"
+	"github.com/arca-engine/arca/vmhelper/network"
 	"github.com/arca-engine/arca/vmhelper/sandbox/conformance"
 	"github.com/arca-engine/arca/vmhelper/sandbox/fake"
 )
+
+// noStore keeps nothing.
+type noStore struct{}
+
+func (noStore) Put(context.Context, string, *os.File) error { return nil }
+func (noStore) Get(_ context.Context, name string) (*os.File, error) {
+	return nil, fmt.Errorf("%s: %w", name, errdefs.ErrNotFound)
+}
+func (noStore) Drop(context.Context, string) error              { return nil }
+func (noStore) Names(context.Context, string) ([]string, error) { return nil, nil }
 
 func serve(t *testing.T, d *fake.Driver, frontendUID uint32) vmhelperv1.VMHelperClient {
 	t.Helper()
@@ -32,7 +46,11 @@ func serve(t *testing.T, d *fake.Driver, frontendUID uint32) vmhelperv1.VMHelper
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Driver: d, Descriptors: descriptor.NewServer(), FrontendUID: frontendUID, Log: hclog.NewNullLogger()})
+	plane, err := network.New(t.Context(), noStore{}, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(t.Context(), Config{Driver: d, Network: plane, Descriptors: descriptor.NewServer(), FrontendUID: frontendUID, Log: hclog.NewNullLogger()})
 	srv := s.Server()
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
@@ -44,7 +62,7 @@ func serve(t *testing.T, d *fake.Driver, frontendUID uint32) vmhelperv1.VMHelper
 		_ = cc.Close()
 		s.Close()
 		srv.Stop()
-		if err := <-done; err != nil {
+		if err := errors.Join(<-done, plane.Close()); err != nil {
 			t.Error(err)
 		}
 		_ = d.Close()
@@ -53,11 +71,13 @@ func serve(t *testing.T, d *fake.Driver, frontendUID uint32) vmhelperv1.VMHelper
 }
 
 func TestEveryMethodHasItsCallers(t *testing.T) {
-	desc := vmhelperv1.VMHelper_ServiceDesc
-	n := len(desc.Methods) + len(desc.Streams)
-	for _, m := range desc.Methods {
-		if methods["/"+desc.ServiceName+"/"+m.MethodName].caller != frontend {
-			t.Errorf("%s is nobody's", m.MethodName)
+	n := 0
+	for _, desc := range []grpc.ServiceDesc{vmhelperv1.VMHelper_ServiceDesc, vmhelperv1.Network_ServiceDesc} {
+		n += len(desc.Methods) + len(desc.Streams)
+		for _, m := range desc.Methods {
+			if methods["/"+desc.ServiceName+"/"+m.MethodName].caller != frontend {
+				t.Errorf("%s is nobody's", m.MethodName)
+			}
 		}
 	}
 	if len(methods) != n {

@@ -34,12 +34,12 @@ type box struct {
 
 	mu     sync.Mutex
 	notes  []sandbox.Attachment
-	links  []sandbox.LinkSpec
+	links  []link
 	reason string
 }
 
-func newBox(d *Driver, spec sandbox.Spec, info sandbox.Info) (*box, error) {
-	b := &box{d: d, info: info, links: slices.Clone(spec.Links), done: make(chan struct{}), served: make(chan struct{})}
+func newBox(d *Driver, info sandbox.Info) (*box, error) {
+	b := &box{d: d, info: info, done: make(chan struct{}), served: make(chan struct{})}
 	var err error
 	if b.dir, err = os.MkdirTemp("", "fake"); err != nil {
 		return nil, fmt.Errorf("boot: %w", err)
@@ -96,8 +96,12 @@ func (b *box) end(reason string) {
 		_ = os.RemoveAll(b.dir) // A temporary directory of the test.
 		b.mu.Lock()
 		b.reason = reason
-		notes := b.notes
+		notes, links := b.notes, b.links
+		b.links = nil
 		b.mu.Unlock()
+		for _, l := range links {
+			l.close()
+		}
 		b.d.mu.Lock()
 		defer b.d.mu.Unlock()
 		b.d.releaseLocked(notes)
@@ -237,54 +241,6 @@ func (b *box) RemoveDisks(ctx context.Context, t sandbox.Things) error {
 			b.notes = slices.Delete(b.notes, i, i+1)
 		}
 	}
-	return nil
-}
-
-// Link returns a descriptor that yields end of file: nothing is behind a fake's link.
-func (b *box) Link(_ context.Context, name string) (*sandbox.Link, error) {
-	for _, l := range b.Links() {
-		if l.Name == name {
-			f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-			if l.MTU == 0 {
-				l.MTU = b.d.Features().LinkMTU
-			}
-			return &sandbox.Link{File: f, MTU: l.MTU}, err
-		}
-	}
-	return nil, fmt.Errorf("there is no link %q: %w", name, errdefs.ErrNotFound)
-}
-
-// Links tells what links there are.
-func (b *box) Links() []sandbox.LinkSpec {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.links)
-}
-
-// AddLink makes a link.
-func (b *box) AddLink(ctx context.Context, l sandbox.LinkSpec) error {
-	if err := b.d.hit(ctx, StepLink, b); err != nil {
-		return err
-	}
-	if b.dead() {
-		return fmt.Errorf("the sandbox ended: %s: %w", b.Reason(), errdefs.ErrNotFound)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !slices.ContainsFunc(b.links, func(h sandbox.LinkSpec) bool { return h.Name == l.Name }) {
-		b.links = append(b.links, l)
-	}
-	return nil
-}
-
-// RemoveLink takes a link away.
-func (b *box) RemoveLink(ctx context.Context, name string) error {
-	if err := b.d.hit(ctx, StepLink, b); err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.links = slices.DeleteFunc(b.links, func(l sandbox.LinkSpec) bool { return l.Name == name })
 	return nil
 }
 

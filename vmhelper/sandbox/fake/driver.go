@@ -97,11 +97,17 @@ func (d *Driver) boot(spec sandbox.Spec) (*box, error) {
 	d.boots++
 	id := fmt.Sprintf("boot-%d", d.boots)
 	d.mu.Unlock()
-	b, err := newBox(d, spec, sandbox.Info{ID: spec.ID, BootID: id, Pid: os.Getpid(), Started: time.Now()})
+	b, err := newBox(d, sandbox.Info{ID: spec.ID, BootID: id, Pid: os.Getpid(), Started: time.Now()})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.add(spec.Things); err != nil {
+	_, err = b.add(spec.Things)
+	for _, l := range spec.Links {
+		if err == nil {
+			err = b.makeLink(l)
+		}
+	}
+	if err != nil {
 		b.end("its boot failed")
 		return nil, err
 	}

@@ -48,6 +48,9 @@ func New(ctx context.Context, conn *wire.Conn, log hclog.Logger) (*Driver, error
 	return d, nil
 }
 
+// Client is the worker's end of the keeper socket.
+func (d *Driver) Client() *wire.Client { return d.client }
+
 // Gone is closed when the keeper has ended.
 func (d *Driver) Gone() <-chan struct{} { return d.client.Done() }
 

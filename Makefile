@@ -18,7 +18,7 @@ images: build ## Make busybox, hello-world and nginx from Debian packages and lo
 install: build ## Install the binaries below /usr/local and the systemd unit.
 	@build/install.sh
 
-.PHONY: build proto clean prerequisites
+.PHONY: build helper-image proto clean prerequisites
 prerequisites:
 	@build/prerequisites.sh
 .PHONY: test-prerequisites pkg
@@ -28,6 +28,8 @@ pkg: prerequisites ## Make the package for macOS (on Linux: what can be checked 
 	@build/pkg.sh
 build: prerequisites ## Build all binaries into bin/.
 	@build/build.sh
+helper-image: build ## Make the image of the networks' helper, which build makes, too.
+	@build/helper-image.sh
 proto: ## Generate the Go code of the .proto files.
 	@build/go.sh run ./proto/gen
 clean: ## Remove what was built; the caches of images and tools stay in out/cache.

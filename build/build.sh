@@ -15,6 +15,8 @@ $go build "${flags[@]}" -o bin/arca-vmhelper ./vmhelper
 if [ "$($go env GOOS)" = linux ]; then
 	$go build "${flags[@]}" -o bin/arca-guest ./guest
 	$go build "${flags[@]}" -o bin/arca-init ./guest/init
+	# Without the commit in it, so that the image is made again only when the program changes.
+	$go build -trimpath -buildvcs=false -ldflags "-s -w" -o bin/arca-network ./helpervm
 	# runc is a module of its own, static, with seccomp: without that tag every start would fail.
 	if [ ! -x bin/runc ] || [ -n "$(find build/runc -newer bin/runc -print -quit)" ]; then
 		version=$(awk '$1 == "github.com/opencontainers/runc" {print $2} $1 == "require" && $2 == "github.com/opencontainers/runc" {print $3}' build/runc/go.mod)
@@ -25,4 +27,5 @@ if [ "$($go env GOOS)" = linux ]; then
 		CGO_ENABLED=1 $go build -C build/runc -trimpath -overlay "$PWD/out/runc/overlay.json" -tags "seccomp netgo osusergo" \
 			-ldflags "-s -w -extldflags -static -X main.version=${version#v}" -o "$PWD/bin/runc" github.com/opencontainers/runc
 	fi
+	build/helper-image.sh
 fi

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -46,5 +47,5 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return a.Serve(world.Listener(), world.Ready)
+	return errors.Join(a.Serve(world.Listener(), world.Ready), world.End())
 }

@@ -21,6 +21,7 @@ type World struct {
 	// Cgroup is 1 or 2.
 	Cgroup int
 
+	machine  bool // this is a virtual machine.
 	listener Listener
 	boot     *bootwire.Conn
 	bootSeq  uint64
@@ -43,6 +44,8 @@ func Boot(ctx context.Context) (*World, error) {
 	switch how := os.Getenv(bootwire.Env); how {
 	case bootwire.EnvNamespace:
 		return bootNamespace(ctx)
+	case bootwire.EnvMachine:
+		return bootMachine()
 	default:
 		return nil, fmt.Errorf("boot: %s=%q is no way to start an agent", bootwire.Env, how)
 	}

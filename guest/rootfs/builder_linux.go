@@ -20,16 +20,10 @@ type Builder struct {
 	base   string
 	layers string // short, because an overlay's options must fit in a page.
 
-	mu    sync.Mutex
-	roots map[string]*Root
-	disks map[string]*disk
-	next  int
-}
-
-// disk is a mounted lower layer.
-type disk struct {
-	path string
-	refs int
+	mu      sync.Mutex
+	roots   map[string]*Root
+	sources map[string]*source // by ref.
+	next    int
 }
 
 // New makes a builder that keeps containers below base and layers below layers.
@@ -40,7 +34,7 @@ func New(base, layers string) (*Builder, error) {
 	if err := makeSkeleton(filepath.Join(layers, "s")); err != nil {
 		return nil, fmt.Errorf("make rootfs builder: %w", err)
 	}
-	return &Builder{base: base, layers: layers, roots: map[string]*Root{}, disks: map[string]*disk{}}, nil
+	return &Builder{base: base, layers: layers, roots: map[string]*Root{}, sources: map[string]*source{}}, nil
 }
 
 // Root is a built root file system.
@@ -130,14 +124,13 @@ func (b *Builder) build(r *Root, req *guestv1.MountRequest) error {
 		return err
 	}
 	for _, ref := range req.Lowers {
-		path, err := b.lowerLocked(ref)
+		path, err := b.use(r, ref, readOnly)
 		if err != nil {
 			return err
 		}
-		r.refs = append(r.refs, ref)
 		r.Lowers = append(r.Lowers, filepath.Join(path, filepath.Clean("/"+req.LowerSubdir)))
 	}
-	area, err := directory(req.Upper)
+	area, err := b.use(r, req.Upper, writable)
 	if err != nil {
 		return err
 	}
@@ -149,50 +142,19 @@ func (b *Builder) build(r *Root, req *guestv1.MountRequest) error {
 	if err := overlay(r); err != nil {
 		return err
 	}
-	if err := stageMounts(r, req.Mounts); err != nil {
+	if err := b.stageMounts(r, req.Mounts); err != nil {
 		return err
 	}
 	return stageFiles(r, req.Files)
 }
 
-// lowerLocked mounts a layer, once for all its users.
-func (b *Builder) lowerLocked(ref string) (string, error) {
-	how, dev, _ := strings.Cut(ref, ":")
-	if how == "dir" {
-		return directory(ref)
+// use opens an attachment for a root, whose end closes it.
+func (b *Builder) use(r *Root, ref string, u use) (string, error) {
+	path, err := b.openLocked(ref, u)
+	if err == nil {
+		r.refs = append(r.refs, ref)
 	}
-	if how != "block" {
-		return "", fmt.Errorf("layer %q: %w", ref, errdefs.ErrInvalidArgument)
-	}
-	d := b.disks[ref]
-	if d == nil {
-		d = &disk{path: filepath.Join(b.layers, fmt.Sprintf("%x", b.next))}
-		b.next++
-		if err := os.Mkdir(d.path, 0o700); err != nil {
-			return "", err
-		}
-		if err := unix.Mount(dev, d.path, "ext4", unix.MS_RDONLY|unix.MS_NODEV, ""); err != nil {
-			return "", errors.Join(fmt.Errorf("mount layer %s: %w", dev, err), os.Remove(d.path))
-		}
-		b.disks[ref] = d
-	}
-	d.refs++
-	return d.path, nil
-}
-
-func (b *Builder) releaseLocked(ref string) error {
-	d := b.disks[ref]
-	if d == nil {
-		return nil
-	}
-	if d.refs--; d.refs > 0 {
-		return nil
-	}
-	delete(b.disks, ref)
-	if err := unix.Unmount(d.path, unix.UMOUNT_NOFOLLOW); err != nil {
-		return fmt.Errorf("unmount layer: %w", err)
-	}
-	return os.Remove(d.path)
+	return path, err
 }
 
 // Unmount undoes Mount. Unmounting what is not mounted succeeds.
@@ -219,7 +181,7 @@ func (b *Builder) undoLocked(r *Root) error {
 	}
 	errs = append(errs, unmount(r.Path))
 	for _, ref := range r.refs {
-		errs = append(errs, b.releaseLocked(ref))
+		errs = append(errs, b.closeLocked(ref))
 	}
 	r.Mounts, r.refs = nil, nil
 	if err := errors.Join(errs...); err != nil {
@@ -240,15 +202,6 @@ func unmount(path string) error {
 			return fmt.Errorf("unmount %s: %w", path, err)
 		}
 	}
-}
-
-// directory returns the path of a ref to a directory or a file.
-func directory(ref string) (string, error) {
-	how, path, _ := strings.Cut(ref, ":")
-	if (how != "dir" && how != "file") || !filepath.IsAbs(path) || filepath.Clean(path) != path {
-		return "", fmt.Errorf("attachment %q: %w", ref, errdefs.ErrInvalidArgument)
-	}
-	return path, nil
 }
 
 // overlay mounts the layers of r at its path.

@@ -17,7 +17,7 @@ import (
 // MaxFile bounds an injected file.
 const MaxFile = 1 << 20
 
-func stageMounts(r *Root, mounts []*guestv1.Mount) error {
+func (b *Builder) stageMounts(r *Root, mounts []*guestv1.Mount) error {
 	for i, m := range mounts {
 		if !filepath.IsAbs(m.Destination) {
 			return fmt.Errorf("mount at %q: the destination is not absolute: %w", m.Destination, errdefs.ErrInvalidArgument)
@@ -27,7 +27,7 @@ func stageMounts(r *Root, mounts []*guestv1.Mount) error {
 		var err error
 		switch m.Kind {
 		case guestv1.Mount_BIND:
-			err = stageBind(r, m, &s, point)
+			err = b.stageBind(r, m, &s, point)
 		case guestv1.Mount_TMPFS:
 			s.IsDir = true
 		case guestv1.Mount_SOCKET:
@@ -45,8 +45,8 @@ func stageMounts(r *Root, mounts []*guestv1.Mount) error {
 }
 
 // stageBind clones the mount of the source to point.
-func stageBind(r *Root, m *guestv1.Mount, s *Staged, point string) error {
-	source, err := directory(m.Ref)
+func (b *Builder) stageBind(r *Root, m *guestv1.Mount, s *Staged, point string) error {
+	source, err := b.use(r, m.Ref, writable)
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,9 @@ import "os"
 const (
 	BootDescriptor     = 3            // the boot socket.
 	ListenerDescriptor = 4            // the listener of the control channel.
-	Env                = "ARCA_GUEST" // set to EnvNamespace.
+	Env                = "ARCA_GUEST" // set to one of those below.
 	EnvNamespace       = "namespace"
+	EnvMachine         = "machine" // by the kernel's command line; nothing is inherited.
 )
 
 // Bounds. A packet that breaks one is refused.

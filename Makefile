@@ -24,6 +24,9 @@ prerequisites:
 .PHONY: test-prerequisites pkg
 test-prerequisites:
 	@build/prerequisites.sh --tests
+.PHONY: guest
+guest: prerequisites ## Make the kernel and the initramfs of virtual machines, for this processor (GUEST_ARCH: for others).
+	@build/guest.sh $(GUEST_ARCH)
 pkg: prerequisites ## Make the package for macOS (on Linux: what can be checked of it).
 	@build/pkg.sh
 build: prerequisites ## Build all binaries into bin/.

@@ -202,7 +202,7 @@ func checkAsked(asked network.EndpointIPAMConfig) (errs []string) {
 
 // checkStatic tells what is wrong with an address that a container asks for.
 func checkStatic(n *desired.Network, a netip.Addr) string {
-	if !a.IsValid() || n.ConfigOnly || !n.Plain() {
+	if !a.IsValid() || !n.Resolves() {
 		return ""
 	}
 	pool := n.Pool(a.Is6())

@@ -227,7 +227,7 @@ func (s *Service) wishes(rec *record.Container) ([]wish, error) {
 // order are the references to networks of a record, in the order of interfaces.
 func order(rec *record.Container) []string {
 	main := rec.HostConfig.NetworkMode.NetworkName()
-	if rec.HostConfig.NetworkMode == "" {
+	if mode := rec.HostConfig.NetworkMode; mode == "" || mode.IsDefault() {
 		main = network.NetworkBridge
 	}
 	refs := []string{}

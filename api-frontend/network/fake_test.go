@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -43,6 +44,7 @@ type world struct {
 	reserved []netip.Prefix
 	trunk    bool
 	nextPort uint16
+	once     string // the call that fails next.
 }
 
 var (
@@ -61,6 +63,10 @@ func newWorld() *world {
 
 func (w *world) call(verb, what string) error {
 	w.calls = append(w.calls, verb+" "+what)
+	if w.once == verb {
+		w.once = ""
+		return errors.New(verb + " fails on purpose")
+	}
 	return w.fail[verb]
 }
 

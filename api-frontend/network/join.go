@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/arca-engine/arca/api-frontend/container/record"
@@ -120,16 +121,28 @@ func (s *Service) publish(ctx context.Context, ep *desired.Endpoint) (*desired.E
 	next := *ep
 	next.Ports = slices.Clone(ep.Ports)
 	for i, p := range next.Ports {
-		if p.HostPort != 0 { // It was open before: it shall have the same number.
-			p.First, p.Last = p.HostPort, p.HostPort
-		}
-		port, err := s.fabric.Publish(ctx, ep, n, p)
+		port, err := s.openPort(ctx, ep, n, p)
 		if err != nil {
 			return nil, notPublished(ep, p, err)
 		}
 		next.Ports[i].HostPort = port
 	}
 	return &next, nil
+}
+
+// openPort opens a port. One that was open before gets the same number, if nobody has taken it meanwhile.
+func (s *Service) openPort(ctx context.Context, ep *desired.Endpoint, n *desired.Network, p desired.Port) (uint16, error) {
+	again := p
+	again.HostPort = 0
+	if p.HostPort != 0 && wide(p) {
+		again.First, again.Last = p.HostPort, p.HostPort
+		port, err := s.fabric.Publish(ctx, ep, n, again)
+		if err == nil || !errdefs.IsAlreadyExists(err) && !errdefs.IsFailedPrecondition(err) {
+			return port, err
+		}
+		again.First, again.Last = p.First, p.Last
+	}
+	return s.fabric.Publish(ctx, ep, n, again)
 }
 
 // replace commits endpoints of a run that have learnt their ports.

@@ -104,7 +104,7 @@ func (q *queue) close() {
 func (l *link) write(p []byte) cause {
 	if !l.queue.waiting.Load() {
 		for {
-			err := writeFD(l.fd, p)
+			err := l.relay.writeFD(l.fd, p)
 			if err == nil {
 				return carried
 			}
@@ -134,7 +134,7 @@ func (l *link) empty() {
 	var p []byte
 	var failed error
 	attempt := func(uintptr) bool {
-		failed = writeFD(l.fd, p)
+		failed = l.relay.writeFD(l.fd, p)
 		return failed == nil || !wouldBlock(failed)
 	}
 	timer := time.NewTimer(pause)

@@ -14,6 +14,7 @@ import (
 // Relay is a packet switch. Its methods may be called from any goroutine, but not from a function that receives frames.
 type Relay struct {
 	log      hclog.Logger
+	writeFD  func(fd int, p []byte) error
 	snapshot atomic.Pointer[snapshot]
 	totals   totals
 	gone     traffic // of links that are gone.
@@ -31,8 +32,11 @@ func New(cfg Config) *Relay {
 	if cfg.Log == nil {
 		cfg.Log = hclog.NewNullLogger()
 	}
+	if cfg.write == nil {
+		cfg.write = writeFD
+	}
 	r := &Relay{
-		log: cfg.Log, table: newTable(), jacks: map[LinkKey]*jack{}, portals: map[string]*Portal{}, counted: map[string]*counters{},
+		log: cfg.Log, writeFD: cfg.write, table: newTable(), jacks: map[LinkKey]*jack{}, portals: map[string]*Portal{}, counted: map[string]*counters{},
 	}
 	r.snapshot.Store(r.build(r.table))
 	return r

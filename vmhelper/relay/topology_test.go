@@ -29,8 +29,13 @@ const testNetwork = "net"
 
 func newNet(t testing.TB, changes ...func(*Network)) *testNet {
 	t.Helper()
+	return newNetOf(t, Config{}, changes...)
+}
+
+func newNetOf(t testing.TB, cfg Config, changes ...func(*Network)) *testNet {
+	t.Helper()
 	ignore := goleak.IgnoreCurrent()
-	r := New(Config{})
+	r := New(cfg)
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
 			t.Error(err)
@@ -116,6 +121,10 @@ func pair(t testing.TB) (a, b *os.File) {
 // send sends a frame of the form headerLen + Ethernet, as the link has it.
 func (s *station) send(t testing.TB, frame []byte) {
 	t.Helper()
+	if s.options.VnetHeader == 10 { // It lacks the last two bytes.
+		short := append([]byte{0, 0}, frame[:10]...)
+		frame = append(short, frame[headerLen:]...)
+	}
 	if _, err := s.file.Write(frame[headerLen-s.options.VnetHeader:]); err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +138,10 @@ func (s *station) receive(t testing.TB, buf []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s.options.VnetHeader == 10 {
+		copy(buf, buf[2:headerLen])
+		buf[10], buf[11] = 0, 0
+	}
 	return buf[:n+headerLen-s.options.VnetHeader]
 }
 
@@ -141,7 +154,7 @@ func (s *station) next(t testing.TB) []byte {
 	return s.receive(t, make([]byte, bufferLen))
 }
 
-// silent fails when something arrives before a frame that is sent by poke does.
+// silent fails when something arrives soon.
 func (s *station) silent(t testing.TB) {
 	t.Helper()
 	if err := s.file.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
@@ -277,4 +290,79 @@ func verify(t testing.TB, eth []byte) []byte {
 		t.Fatalf("checksum of protocol %d is wrong: sum %#x", protocol, got)
 	}
 	return payload
+}
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// tcpSegment has a right checksum unless partial: then it holds the sum of the pseudo header, as NEEDS_CSUM wants it.
+func tcpSegment(src, dst netip.Addr, flags byte, payload []byte, partial bool) []byte {
+	h := make([]byte, 20, 20+len(payload))
+	binary.BigEndian.PutUint16(h, 1000)
+	binary.BigEndian.PutUint16(h[2:], 2000)
+	binary.BigEndian.PutUint32(h[4:], 0xfffffff0) // Wraps soon.
+	h[12], h[13] = 5<<4, flags
+	h = append(h, payload...)
+	checksumInto(h, 16, src, dst, protoTCP, partial)
+	return h
+}
+
+func checksumInto(segment []byte, at int, src, dst netip.Addr, protocol uint8, partial bool) {
+	p := pseudoHeader(src, dst, protocol, len(segment))
+	if partial {
+		binary.BigEndian.PutUint16(segment[at:], slowSum(p))
+		return
+	}
+	binary.BigEndian.PutUint16(segment[at:], ^slowSum(append(p, segment...)))
+}
+
+// tcp is a frame with one TCP segment; size > 0: to be cut into segments of that size.
+func tcp(src, dst Endpoint, family int, payload []byte, partial bool, size int) []byte {
+	a, b := src.Addresses[family], dst.Addresses[family]
+	kind, p := packet(a, b, protoTCP, tcpSegment(a, b, tcpPSH|0x10, payload, partial))
+	f := ethernet(dst.MAC, src.MAC, kind, p)
+	if partial {
+		offload(f, family, 16)
+	}
+	if size > 0 {
+		f[1] = []byte{segmentTCPv4, segmentTCPv6}[family]
+		binary.LittleEndian.PutUint16(f[4:], uint16(size))
+	}
+	return f
+}
+
+// offload says in the header that the checksum at an offset of what IP carries is to be completed.
+func offload(f []byte, family, offset int) {
+	start := ethLen + []int{20, 40}[family]
+	f[0] = flagNeedsChecksum
+	binary.LittleEndian.PutUint16(f[2:], uint16(start+20))
+	binary.LittleEndian.PutUint16(f[6:], uint16(start))
+	binary.LittleEndian.PutUint16(f[8:], uint16(offset))
+}
+
+// partialUDP is udp with a checksum that is to be completed.
+func partialUDP(src, dst Endpoint, family int, payload []byte) []byte {
+	f := udp(src, dst, family, 1000, 2000, payload)
+	offload(f, family, 6)
+	at := headerLen + ethLen + []int{20, 40}[family]
+	checksumInto(f[at:], 6, src.Addresses[family], dst.Addresses[family], protoUDP, true)
+	return f
+}
+
+// tagged puts a tag into a frame, or takes it out when tag is 0.
+func tagged(f []byte, tag uint16) []byte {
+	if tag == 0 {
+		return append(append([]byte{}, f[:headerLen+12]...), f[headerLen+16:]...)
+	}
+	out := append([]byte{}, f[:headerLen+12]...)
+	out = binary.BigEndian.AppendUint16(out, typeVLAN)
+	out = binary.BigEndian.AppendUint16(out, tag)
+	return append(out, f[headerLen+12:]...)
+}
+
+func tagOf(t testing.TB, f []byte) uint16 {
+	t.Helper()
+	if etherType(f[headerLen:]) != typeVLAN {
+		t.Fatalf("no tag: %x", f[:headerLen+20])
+	}
+	return binary.BigEndian.Uint16(f[headerLen+14:])
 }

@@ -9,6 +9,8 @@ import (
 // Config of a relay.
 type Config struct {
 	Log hclog.Logger // nil: silent.
+
+	write func(fd int, p []byte) error // nil: the system's; tests have one that runs out of buffers.
 }
 
 // LinkKey names a link: the ID of its sandbox and its name there.

@@ -88,6 +88,8 @@ type Engine struct {
 	events    Publisher
 	health    Health
 	execs     Execs
+	networks  Networks
+	fabric    Fabric
 
 	socketJoiner SocketJoiner
 	base         string
@@ -113,7 +115,7 @@ type Engine struct {
 
 var errShutdown = fmt.Errorf("the engine is shutting down: %w", errdefs.ErrUnavailable)
 
-// New loads all containers. Attach health and exec with UseHealth and UseExecs, then call Run.
+// New loads all containers. Attach health, exec and networks with UseHealth, UseExecs and UseNetworks, then call Run.
 func New(cfg Config) (*Engine, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	e := &Engine{

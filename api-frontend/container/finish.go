@@ -61,6 +61,11 @@ func (r *run) finish(ctx context.Context) {
 	}
 	e.told(c, end)
 	trace.End("log")
+	parted := make(chan struct{})
+	go func() {
+		defer close(parted)
+		r.part(ctx)
+	}()
 	returned := r.loans.recall()
 	c.poke()
 	select {
@@ -69,6 +74,7 @@ func (r *run) finish(ctx context.Context) {
 	case <-ctx.Done():
 	}
 	r.release(ctx, r.leave)
+	<-parted
 	trace.End("sandbox")
 	e.log.Debug("ended", "container", c.id, "milliseconds", trace, "after", time.Since(time.Unix(0, x.ExitedUnixNano)))
 	for _, name := range volumeNames(end.rec) {

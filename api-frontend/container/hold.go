@@ -104,12 +104,14 @@ func (e *Engine) boundSockets(ctx context.Context, rec *record.Container) map[st
 	return sockets
 }
 
-// hold boots the container's sandbox, or joins the one that it shares, with h as its handler.
-func (e *Engine) hold(ctx context.Context, rec *record.Container, h sandbox.Handler) (*sandbox.Box, *needs, error) {
+// hold boots the container's sandbox, or joins the one that it shares, with r as its handler.
+func (e *Engine) hold(ctx context.Context, rec *record.Container, r *run) (*sandbox.Box, *needs, error) {
 	n, err := e.needs(ctx, rec)
 	if err != nil {
 		return nil, nil, err
 	}
+	f := e.sandboxes.Info().GetFeatures()
+	n.spec.Links = links(r.membership, f.GetLinkTrunk(), e.fabric.MTU())
 	if rec.Sandbox != "" {
 		if err := e.checkJoin(rec); err != nil {
 			return nil, nil, err
@@ -119,7 +121,7 @@ func (e *Engine) hold(ctx context.Context, rec *record.Container, h sandbox.Hand
 			return nil, nil, err
 		}
 	}
-	box, err := e.sandboxes.Hold(ctx, n.spec, rec.ID, h)
+	box, err := e.sandboxes.Hold(ctx, n.spec, rec.ID, r)
 	return box, n, err
 }
 

@@ -30,7 +30,7 @@ func (e *Engine) List(ctx context.Context, o ListOptions) (json.RawMessage, erro
 	}
 	chosen, err := view.List(e.Records(), view.ListOptions{
 		All: o.All, Limit: o.Limit, Filters: f, Find: e.RecordOf,
-		Ancestors: func(ref string) []string { return e.images.Ancestors(ctx, ref) },
+		Ancestors: func(ref string) []string { return e.images.Ancestors(ctx, ref) }, Settings: e.settings,
 	})
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (e *Engine) entry(r *record.Container) (*view.Entry, error) {
 			return entry, nil
 		}
 	}
-	entry, rerr := view.NewEntry(r)
+	entry, rerr := view.NewEntry(r, e.settings(r))
 	if rerr == nil && err == nil {
 		c.entry.Store(entry)
 	}
@@ -103,7 +103,7 @@ func (e *Engine) Inspect(ctx context.Context, ref string, size bool) (*view.Insp
 		return nil, err
 	}
 	rec := c.Record()
-	facts := view.Facts{ExecIDs: e.execs.IDs(c.id), Ulimits: e.world.Ulimits}
+	facts := view.Facts{Network: e.settings(rec), ExecIDs: e.execs.IDs(c.id), Ulimits: e.world.Ulimits}
 	c.mu.Lock()
 	if c.log != nil {
 		facts.LogPath = c.log.Path()

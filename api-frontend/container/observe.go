@@ -67,6 +67,7 @@ func (e *Engine) Stats(ctx context.Context, ref string) (container.StatsResponse
 		return none, false, fmt.Errorf("decode the agent's measurements: %w", err)
 	}
 	s.ID, s.Name, s.Read = none.ID, none.Name, time.Unix(0, resp.ReadUnixNano).UTC()
+	s.Networks = e.networkStats(ctx, rec)
 	s.CPUStats.SystemUsage, s.CPUStats.OnlineCPUs = resp.SystemCpuNanoseconds, resp.OnlineCpus
 	return s, true, nil
 }

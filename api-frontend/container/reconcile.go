@@ -23,6 +23,10 @@ const adopters = 8
 // Reconcile implements sandbox.Reconciler: it takes up the runs that live, stops sandboxes that nobody knows, and ends
 // the runs whose sandbox is gone. It is called at the start and whenever vmhelper was away.
 func (e *Engine) Reconcile(ctx context.Context, running []*vmhelperv1.Sandbox) error {
+	running, err := e.fabric.Reconcile(ctx, running)
+	if err != nil {
+		return err
+	}
 	inside := map[string][]*Container{}
 	for _, c := range e.All() {
 		if r := c.Record(); r.State.IsRunning() && c.currentRun() == nil {
@@ -50,10 +54,19 @@ func (e *Engine) Reconcile(ctx context.Context, running []*vmhelperv1.Sandbox) e
 		}
 	}
 	if !e.booted {
+		if err := e.networks.Reconcile(ctx, e.running); err != nil {
+			return fmt.Errorf("reconcile networks: %w", err)
+		}
 		e.booted = true
 		e.resumeDuties(ctx)
 	}
 	return nil
+}
+
+// running tells whether a run of the container goes on.
+func (e *Engine) running(id string) bool {
+	c, err := e.Get(id)
+	return err == nil && c.currentRun() != nil
 }
 
 // reconcileOne takes up what runs in a sandbox, or stops it. Its error is vmhelper's absence or the engine's end: then
@@ -116,6 +129,8 @@ func (e *Engine) adopt(ctx context.Context, r *run, hello *guestv1.HelloResponse
 	}
 	e.matchPause(ctx, r.c, state)
 	r.sockets = e.boundSockets(ctx, r.c.Record())
+	r.joined = networked(r.c.Record())
+	r.membership = e.networks.Membership(id)
 	close(r.begun)
 	r.begin()
 	e.execs.Adopt(id, execs...)
@@ -153,6 +168,11 @@ func (e *Engine) lost(ctx context.Context, c *Container) error {
 		return err
 	}
 	e.told(c, end)
+	if e.booted && networked(end.rec) { // Else the networks' own reconciliation does.
+		if err := e.networks.Leave(ctx, c.id); err != nil {
+			e.log.Error("leave networks", "container", c.id, "error", err)
+		}
+	}
 	if e.booted { // Else resumeDuties does.
 		e.goRun(func(ctx context.Context) { e.afterExit(ctx, c, end) })
 	}

@@ -137,6 +137,9 @@ func (e *Engine) erase(ctx context.Context, c *Container, rec *record.Container,
 	e.mu.Lock()
 	e.dropLocked(c)
 	e.mu.Unlock()
+	if err := e.networks.Forget(ctx, rec.ID); err != nil {
+		e.log.Error("forget a container's networks", "container", rec.ID, "error", err)
+	}
 	e.health.Stop(rec.ID)
 	e.execs.ContainerRemoved(rec.ID)
 	if o.Volumes { // Before anybody learns that the container is gone.

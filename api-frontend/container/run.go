@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 
 	"github.com/arca-engine/arca/api-frontend/logs"
+	"github.com/arca-engine/arca/api-frontend/network/desired"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 )
@@ -23,9 +24,11 @@ type run struct {
 	c *Container
 
 	// What follows is set before the run becomes the container's, and before begun is closed.
-	box     *sandbox.Box
-	log     *logs.Log
-	sockets map[string]string // the host's paths of the bound sockets, by their place in the container.
+	box        *sandbox.Box
+	log        *logs.Log
+	membership *desired.Membership // what it has of networks; nil: nothing of its own.
+	joined     bool                // it has to leave networks.
+	sockets    map[string]string   // the host's paths of the bound sockets, by their place in the container.
 
 	mu   sync.Mutex
 	exit *guestv1.Exit // the first report counts.

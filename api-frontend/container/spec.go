@@ -11,6 +11,7 @@ import (
 
 	"github.com/arca-engine/arca/api-frontend/container/oci"
 	"github.com/arca-engine/arca/api-frontend/container/record"
+	"github.com/arca-engine/arca/api-frontend/network/desired"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 	vmhelperv1 "github.com/arca-engine/arca/proto/vmhelper/v1"
@@ -66,17 +67,26 @@ func (e *Engine) startInput(rec *record.Container, w *oci.World, box *sandbox.Bo
 	if missing != nil {
 		return nil, missing
 	}
+	files, err := e.filesInput(rec, e.membershipOf(rec))
+	if err != nil {
+		return nil, err
+	}
+	in.Files = oci.Files(rec, w, files)
+	return in, nil
+}
+
+// filesInput is what the injected files of a container say of its networks.
+func (e *Engine) filesInput(rec *record.Container, m *desired.Membership) (*oci.FilesInput, error) {
 	resolv, err := hostFile("/etc/resolv.conf")
 	if err != nil {
 		return nil, err
 	}
-	files := oci.FilesInput{ResolvConf: resolv}
+	in := &oci.FilesInput{ResolvConf: resolv, Membership: m}
 	if rec.HostConfig.NetworkMode.IsHost() {
-		if files.Hosts, err = hostFile("/etc/hosts"); err != nil {
+		if in.Hosts, err = hostFile("/etc/hosts"); err != nil {
 			return nil, err
 		}
 	}
-	in.Files = oci.Files(rec, w, &files)
 	return in, nil
 }
 
@@ -105,14 +115,20 @@ func hostFile(path string) ([]byte, error) {
 }
 
 // startRequest is what the agent is asked to run.
-func (e *Engine) startRequest(rec *record.Container, box *sandbox.Box, n *needs) (*guestv1.StartRequest, error) {
+func (e *Engine) startRequest(rec *record.Container, r *run, n *needs) (*guestv1.StartRequest, error) {
 	w, err := e.specWorld(rec)
 	if err != nil {
 		return nil, err
 	}
-	in, err := e.startInput(rec, w, box, n)
+	in, err := e.startInput(rec, w, r.box, n)
 	if err != nil {
 		return nil, err
 	}
-	return oci.StartRequest(rec, w, in)
+	req, err := oci.StartRequest(rec, w, in)
+	if err != nil || r.membership == nil || rec.HostConfig.NetworkMode.IsHost() {
+		return req, err
+	}
+	req.NetworkConfig = oci.NetworkConfig(rec, r.membership, w, e.fabric.MTU())
+	req.Names = e.networks.Names(rec.ID)
+	return req, nil
 }

@@ -77,13 +77,16 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 	if r.log, err = e.openLog(c); err != nil {
 		return err
 	}
-	box, n, err := e.hold(ctx, rec, r)
+	if err := r.join(ctx, rec); err != nil {
+		return err
+	}
+	trace.End("join")
+	n, err := r.prepare(ctx, rec)
 	if err != nil {
 		return err
 	}
 	trace.End("sandbox")
-	r.box, r.sockets = box, n.sockets
-	req, err := e.startRequest(rec, box, n)
+	req, err := e.startRequest(rec, r, n)
 	if err != nil {
 		return err
 	}
@@ -91,7 +94,7 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 		return fmt.Errorf("begin log of container %s: %w", rec.ID, err)
 	}
 	trace.End("request")
-	resp, err := box.Agent().Start(ctx, req)
+	resp, err := r.box.Agent().Start(ctx, req)
 	if err := sandbox.Native(err); err != nil {
 		return r.cause(ctx, err)
 	}
@@ -100,6 +103,7 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 		trace.Add("agent/"+p.Name, time.Duration(p.Nanoseconds))
 	}
 	r.begin()
+	r.retell(ctx, req.Names)
 	rec, err = e.change(c, func(n *record.Container) error {
 		if byPolicy && n.State.Status != record.Restarting {
 			return errOvertaken
@@ -107,7 +111,7 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 		if !byPolicy {
 			n.State.RestartCount, n.State.HasBeenManuallyStopped = 0, false
 		}
-		n.State.BootID = box.BootID
+		n.State.BootID = r.box.BootID
 		n.State.Health = e.health.Initial(n)
 		return n.State.Started(int(resp.Pid), time.Unix(0, resp.StartedUnixNano))
 	})
@@ -132,6 +136,23 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 	return nil
 }
 
+// prepare boots the sandbox, and meanwhile lets the endpoints speak.
+func (r *run) prepare(ctx context.Context, rec *record.Container) (*needs, error) {
+	opened := make(chan error, 1)
+	go func() { opened <- r.open(ctx) }()
+	box, n, err := r.e.hold(ctx, rec, r)
+	if box != nil {
+		r.box = box
+	}
+	if n != nil {
+		r.sockets = n.sockets
+	}
+	if oerr := <-opened; oerr != nil { // It tells more than what became of the sandbox.
+		return nil, oerr
+	}
+	return n, err
+}
+
 // errOvertaken: a client stopped the container while the restart policy started it.
 var errOvertaken = errors.New("the container was stopped meanwhile")
 
@@ -141,6 +162,7 @@ func (e *Engine) startFailed(ctx context.Context, c *Container, r *run, cause er
 		// Nothing of a failed start may run on.
 		r.release(ctx, r.abandon)
 	}
+	r.part(ctx)
 	if r.stopPump != nil {
 		r.stopPump(nil)
 		<-r.quiet // Its output must not come into the next run.

@@ -87,10 +87,11 @@ func (s *seen) count(id string, action events.Action) (n int) {
 
 // world is an engine over a real store, real logs, real volumes and a fake vmhelper. It can be restarted.
 type world struct {
-	t      testing.TB
-	dir    string
-	helper *sandboxtest.Helper
-	events *seen
+	t        testing.TB
+	dir      string
+	helper   *sandboxtest.Helper
+	events   *seen
+	networks *fakeNetworks
 
 	store     *store.Store
 	client    *sandbox.Client
@@ -104,7 +105,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), events: &seen{}}
+	w := &world{t: t, dir: t.TempDir(), events: &seen{}, networks: newFakeNetworks()}
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // Registered first, so it runs last.
 	w.helper = sandboxtest.New(t, nil)
@@ -151,6 +152,7 @@ func (w *world) start() {
 	}
 	w.engine.UseHealth(fakeHealth{})
 	w.engine.UseExecs(fakeExecs{})
+	w.engine.UseNetworks(w.networks, fakeFabric{w.networks})
 	ctx, cancel := context.WithCancelCause(context.Background())
 	w.cancel, w.ran = cancel, make(chan error, 1)
 	go func() { w.ran <- w.engine.Run(ctx) }()
@@ -289,6 +291,7 @@ func (w *world) idle() {
 			w.t.Errorf("the writable layer of %s is left", id)
 		}
 	}
+	w.eventually("end of all memberships", func() bool { return w.networks.count() == 0 })
 	w.consistent()
 }
 

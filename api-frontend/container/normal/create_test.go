@@ -92,8 +92,12 @@ func TestCreateSentences(t *testing.T) {
 		{`{"Image":"i","HostConfig":{"NetworkMode":"container:"}}`, "invalid network mode: invalid container format container:<name|id>"},
 		{`{"Image":"i","HostConfig":{"NetworkMode":"container:nobody"}}`, "No such container: nobody"},
 		{`{"Image":"i","Hostname":"h","HostConfig":{"NetworkMode":"container:web"}}`, "conflicting options: hostname and the network mode"},
-		{`{"Image":"i","HostConfig":{"NetworkMode":"mine"}}`, "network mine cannot be used: user-defined networks are not supported by this version of the engine"},
-		{`{"Image":"i","HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"80"}]}}}`, "publishing ports is not supported by this version of the engine"},
+		{`{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"default":{"IPAMConfig":{"IPv4Address":"10.0.0.2"},"Aliases":["a"]}}}}`, "invalid config for network bridge: invalid endpoint settings:\n" +
+			"user specified IP address is supported on user defined networks only\nnetwork-scoped alias is supported only for containers in user defined networks"},
+		{`{"Image":"i","HostConfig":{"NetworkMode":"mine"},"NetworkingConfig":{"EndpointsConfig":{"mine":{"DriverOpts":{"com.docker.network.endpoint.sysctls":"net.ipv4.conf.eth0.log_martians=1"}}}}}`,
+			"invalid config for network mine: invalid endpoint settings:\nunrecognised network interface sysctl 'net.ipv4.conf.eth0.log_martians=1'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'"},
+		{`{"Image":"i","HostConfig":{"NetworkMode":"mine"},"NetworkingConfig":{"EndpointsConfig":{"mine":{},"host":{}}}}`, "container sharing network namespace with another container or host cannot be connected to any other network"},
+		{`{"Image":"i","HostConfig":{"Links":["a:b:c"]}}`, "bad format for links: a:b:c"},
 		{`{"Image":"i","HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"x"}]}}}`, `invalid port specification: "x"`},
 		{`{"Image":"i","HostConfig":{"Binds":["/a:/b","/c:/b"]}}`, "Duplicate mount point: /b"},
 		{`{"Image":"i","HostConfig":{"Binds":["/a:rw"]}}`, "invalid volume specification: '/a:rw'"},
@@ -147,6 +151,30 @@ func TestCreateSentences(t *testing.T) {
 		}
 		if err == nil || err.Error() != tc.want || !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%s:\n got %v\nwant %s", tc.body, err, tc.want)
+		}
+	}
+}
+
+func TestEndpointsOfACreate(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"Image":"i"}`: "bridge",
+		`{"Image":"i","HostConfig":{"NetworkMode":"mine"}}`:                                            "mine",
+		`{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"mine":{}}}}`:                             "mine",
+		`{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"default":{},"mine":{"Aliases":["a"]}}}}`: "bridge mine",
+		`{"Image":"i","NetworkDisabled":true}`:                                                         "bridge",
+		`{"Image":"i","HostConfig":{"NetworkMode":"host"}}`:                                            "host",
+	} {
+		var req Request
+		if err := json.Unmarshal([]byte(body), &req); err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := Create(&req, busybox(), fakeWorld(), "1.51", "nn")
+		if err != nil {
+			t.Errorf("%s: %v", body, err)
+			continue
+		}
+		if got := strings.Join(sortedKeys(c.Networking), " "); got != want {
+			t.Errorf("%s: endpoints in %q, want %q", body, got, want)
 		}
 	}
 }

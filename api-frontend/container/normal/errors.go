@@ -47,11 +47,6 @@ const (
 
 // What this engine cannot do yet, or its driver cannot do at all, each in one sentence.
 const (
-	errPublish       invalid = "publishing ports is not supported by this version of the engine"
-	errLinks         invalid = "links are not supported: use a user-defined network"
-	errMac           invalid = "setting a MAC address is not supported by this version of the engine"
-	errDriverOpts    invalid = "driver options of a network endpoint are not supported by this version of the engine"
-	errLinkLocal     invalid = "link-local addresses of a network endpoint are not supported"
 	errImageMount    invalid = `invalid mount config for type "image": mounts of images are not supported`
 	errStorageOpt    invalid = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
 	errHostNetwork   invalid = "the host's network namespace cannot be used: this driver runs containers in a machine of their own"
@@ -66,7 +61,7 @@ const (
 	errQoSIOps       invalid = "invalid option: QoS maximum IOPs configuration is not supported on linux"
 	errJoinDisk      invalid = "a container cannot join another one's namespaces: this driver cannot add disks to a running sandbox"
 	errJoinShare     invalid = "a container that joins another one's namespaces cannot have binds of host paths: this driver cannot add shares to a running sandbox"
-	warnLoopbackOnly         = "Networking is not available in this version of the engine: the container has a loopback interface only."
 	warnCgroupParent         = "The cgroup parent is discarded: the cgroup of a container lies in its sandbox's own."
+	warnPublishHost          = "Published ports are discarded when using host network mode"
 	warnPublishNone          = "Published ports are discarded when using none network mode"
 )

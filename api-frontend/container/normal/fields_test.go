@@ -65,12 +65,6 @@ func TestEveryFieldIsInTheTable(t *testing.T) {
 
 // refusals are bodies that set a refused field.
 var refusals = map[string]string{
-	"MacAddress":                             `{"MacAddress":"02:42:ac:11:00:02"}`,
-	"HostConfig.PortBindings":                `{"HostConfig":{"PortBindings":{"80/tcp":null}}}`,
-	"HostConfig.PortBindings.HostIp":         `{"HostConfig":{"PortBindings":{"80/tcp":[{"HostIp":"127.0.0.1"}]}}}`,
-	"HostConfig.PortBindings.HostPort":       `{"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"8080"}]}}}`,
-	"HostConfig.Links":                       `{"HostConfig":{"Links":["web:w"]}}`,
-	"HostConfig.PublishAllPorts":             `{"HostConfig":{"PublishAllPorts":true}}`,
 	"HostConfig.StorageOpt":                  `{"HostConfig":{"StorageOpt":{"size":"1G"}}}`,
 	"HostConfig.CpuRealtimePeriod":           `{"HostConfig":{"CpuRealtimePeriod":1000}}`,
 	"HostConfig.CpuRealtimeRuntime":          `{"HostConfig":{"CpuRealtimeRuntime":1000}}`,
@@ -86,13 +80,6 @@ var refusals = map[string]string{
 	"HostConfig.DeviceRequests.Options":      `{"HostConfig":{"DeviceRequests":[{"Options":{"a":"b"}}]}}`,
 	"HostConfig.Mounts.ImageOptions":         `{"HostConfig":{"Mounts":[{"Type":"image","Source":"i","Target":"/i","ImageOptions":{}}]}}`,
 	"HostConfig.Mounts.ImageOptions.Subpath": `{"HostConfig":{"Mounts":[{"Type":"image","Source":"i","Target":"/i","ImageOptions":{"Subpath":"a"}}]}}`,
-	endpointField("IPAMConfig.IPv4Address"):  endpointBody(`"IPAMConfig":{"IPv4Address":"10.0.0.2"}`),
-	endpointField("IPAMConfig.IPv6Address"):  endpointBody(`"IPAMConfig":{"IPv6Address":"fd00::2"}`),
-	endpointField("IPAMConfig.LinkLocalIPs"): endpointBody(`"IPAMConfig":{"LinkLocalIPs":["169.254.1.1"]}`),
-	endpointField("Links"):                   endpointBody(`"Links":["web"]`),
-	endpointField("Aliases"):                 endpointBody(`"Aliases":["a"]`),
-	endpointField("DriverOpts"):              endpointBody(`"DriverOpts":{"a":"b"}`),
-	endpointField("MacAddress"):              endpointBody(`"MacAddress":"02:42:ac:11:00:02"`),
 }
 
 func endpointField(name string) string { return "NetworkingConfig.EndpointsConfig." + name }

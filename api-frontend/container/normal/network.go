@@ -75,97 +75,105 @@ func (p *Prepared) endpointSysctls() error {
 	}
 	for _, k := range sortedKeys(p.host.Sysctls) {
 		if s := strings.SplitN(k, ".", 5); len(s) == 5 && s[0] == "net" && strings.HasPrefix(s[3], "eth") {
-			return invalidf("interface specific sysctl setting %q must be supplied using driver option 'com.docker.network.endpoint.sysctls'", k)
+			return invalidf("interface specific sysctl setting %q must be supplied using driver option '"+endpointSysctlsOption+"'", k)
 		}
 	}
 	return nil
 }
 
-// network holds the policy until the engine has networks: the default network is a loopback interface.
+// network brings the endpoints into their normal form. Whether the networks exist, and have room, is not asked here.
 func (p *Prepared) network() error {
 	hc := p.host
 	mode := hc.NetworkMode
 	if string(mode) == "container" {
 		return errNetworkFormat
 	}
-	if len(hc.Links) > 0 {
-		return errLinks
-	}
 	for _, name := range sortedKeys(p.endpoints) {
 		if err := p.checkEndpoint(name, p.endpoints[name]); err != nil {
 			return err
 		}
 	}
-	if mode.IsUserDefined() {
-		return userDefined(string(mode))
+	if err := checkLinks(hc.Links); err != nil {
+		return err
 	}
 	publishes := len(hc.PortBindings) > 0 || hc.PublishAllPorts
 	switch {
-	case mode.IsBridge() && p.config.NetworkDisabled, mode.IsNone():
-		if publishes {
-			p.warn(warnPublishNone)
-		}
-	case mode.IsBridge():
-		if publishes {
-			return errPublish
-		}
-		p.warn(warnLoopbackOnly)
 	case mode.IsContainer():
 		if _, err := p.join(mode.ConnectedContainer()); err != nil {
 			return err
 		}
 		p.endpoints = nil
 		return nil
+	case p.config.NetworkDisabled:
+		p.endpoints = nil // what is left is a loopback interface.
+		if publishes {
+			p.warn(warnPublishNone)
+		}
+	case mode.IsNone() && publishes:
+		p.warn(warnPublishNone)
+	case mode.IsHost() && publishes:
+		p.warn(warnPublishHost)
 	}
-	p.endpoint(mode.NetworkName())
+	if len(p.endpoints) == 0 {
+		p.endpoint(mode.NetworkName())
+	}
 	return nil
 }
 
-func userDefined(name string) error {
-	return invalidf("network %s cannot be used: user-defined networks are not supported by this version of the engine", name)
+// checkLinks refuses links of the default network that name nothing.
+func checkLinks(links []string) error {
+	for _, l := range links {
+		name, alias, has := strings.Cut(l, ":")
+		if l == "" || strings.Count(l, ":") > 1 || name == "" || has && alias == "" {
+			return invalidf("bad format for links: %s", l)
+		}
+	}
+	return nil
 }
 
 func (p *Prepared) checkEndpoint(name string, ep *network.EndpointSettings) error {
 	mode := p.host.NetworkMode
 	switch {
 	case name == mode.NetworkName() && !mode.IsContainer():
-	case mode.IsNone():
+	case mode.IsNone() || container.NetworkMode(name).IsNone():
 		return errNoNetwork
 	case mode.IsHost() || mode.IsContainer():
 		return errSharedNetwork
-	case container.NetworkMode(name).IsUserDefined():
-		return userDefined(name)
-	default:
-		return invalidf("invalid config for network %s: the container is not attached to this network", name)
+	case container.NetworkMode(name).IsHost():
+		return errSharedNetwork
 	}
 	var errs []string
-	if c := ep.IPAMConfig; c != nil {
-		if c.IPv4Address.IsValid() || c.IPv6Address.IsValid() {
+	if !container.NetworkMode(name).IsUserDefined() {
+		if c := ep.IPAMConfig; c != nil && (c.IPv4Address.IsValid() || c.IPv6Address.IsValid()) {
 			errs = append(errs, string(errNetworkAndIP))
 		}
-		if len(c.LinkLocalIPs) > 0 {
-			errs = append(errs, string(errLinkLocal))
+		if len(ep.Aliases) > 0 {
+			errs = append(errs, string(errNetworkAndAlias))
 		}
 	}
-	if len(ep.Aliases) > 0 {
-		errs = append(errs, string(errNetworkAndAlias))
-	}
-	if len(ep.Links) > 0 {
-		errs = append(errs, string(errLinks))
-	}
-	if len(ep.MacAddress) > 0 {
-		errs = append(errs, string(errMac))
-	}
-	if len(ep.DriverOpts) > 0 {
-		errs = append(errs, string(errDriverOpts))
+	for _, sysctl := range strings.Split(ep.DriverOpts[endpointSysctlsOption], ",") {
+		if sysctl == "" {
+			continue
+		}
+		if s := strings.SplitN(sysctl, ".", 5); len(s) != 5 || s[0] != "net" || !strings.Contains("ipv4 ipv6 mpls", s[1]) ||
+			!strings.EqualFold(s[3], "IFNAME") || !strings.Contains(s[4], "=") {
+			errs = append(errs, "unrecognised network interface sysctl '"+sysctl+
+				"'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'")
+		}
 	}
 	if len(errs) > 0 {
 		return invalidf("invalid config for network %s: invalid endpoint settings:\n%s", name, strings.Join(errs, "\n"))
 	}
 	// What the engine alone may say is dropped.
-	p.endpoints[name] = &network.EndpointSettings{GwPriority: ep.GwPriority}
+	p.endpoints[name] = &network.EndpointSettings{
+		IPAMConfig: ep.IPAMConfig, Links: ep.Links, Aliases: ep.Aliases, DriverOpts: ep.DriverOpts, MacAddress: ep.MacAddress,
+		GwPriority: ep.GwPriority,
+	}
 	return nil
 }
+
+// endpointSysctlsOption is the driver option that names sysctls of an endpoint's interface.
+const endpointSysctlsOption = "com.docker.network.endpoint.sysctls"
 
 func checkPorts(ports network.PortMap) error {
 	for port, bindings := range ports {

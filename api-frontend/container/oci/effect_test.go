@@ -23,6 +23,12 @@ var elsewhere = []string{
 	"NetworkingConfig.EndpointsConfig.GwPriority", "NetworkDisabled", "HostConfig.UsernsMode", "HostConfig.Runtime",
 	"HostConfig.Isolation", "HostConfig.VolumeDriver", // these have one value, checked at create.
 	"HostConfig.Mounts.VolumeOptions.DriverConfig.Name",
+	// These are what the networks room acts upon.
+	"MacAddress", "HostConfig.Links", "HostConfig.PortBindings", "HostConfig.PortBindings.HostIp", "HostConfig.PortBindings.HostPort",
+	"HostConfig.PublishAllPorts", "NetworkingConfig.EndpointsConfig.Aliases", "NetworkingConfig.EndpointsConfig.DriverOpts",
+	"NetworkingConfig.EndpointsConfig.IPAMConfig.IPv4Address", "NetworkingConfig.EndpointsConfig.IPAMConfig.IPv6Address",
+	"NetworkingConfig.EndpointsConfig.IPAMConfig.LinkLocalIPs", "NetworkingConfig.EndpointsConfig.Links",
+	"NetworkingConfig.EndpointsConfig.MacAddress",
 	"HostConfig.Mounts.BindOptions.ReadOnlyForceRecursive", // the agent fails where it cannot be, always.
 }
 

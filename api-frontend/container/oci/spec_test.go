@@ -15,9 +15,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	types "github.com/moby/moby/api/types/container"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/arca-engine/arca/api-frontend/container/normal"
 	"github.com/arca-engine/arca/api-frontend/container/record"
+	"github.com/arca-engine/arca/api-frontend/network/desired"
 	guestv1 "github.com/arca-engine/arca/proto/guest/v1"
 	vmhelperv1 "github.com/arca-engine/arca/proto/vmhelper/v1"
 )
@@ -118,7 +120,7 @@ func TestGoldenSpecs(t *testing.T) {
 				s.Linux.Seccomp.Syscalls = nil
 			}
 			in := input(c)
-			in.Files = Files(c, &tc.w, &FilesInput{ResolvConf: []byte(hostResolv), HostGateway: netip.MustParseAddr("10.9.8.7")})
+			in.Files = Files(c, &tc.w, &FilesInput{ResolvConf: []byte(hostResolv), Membership: &desired.Membership{HostAddress: netip.MustParseAddr("10.9.8.7")}})
 			req, err := StartRequest(c, &tc.w, in)
 			if err != nil {
 				t.Fatal(err)
@@ -297,15 +299,89 @@ func TestFiles(t *testing.T) {
 		c.Config.Hostname, c.Config.Domainname = "owner", "example"
 		c.HostConfig.DNSSearch = []string{"."}
 	})
-	got := texts(Files(joined, &World{Networked: owner}, &FilesInput{ResolvConf: []byte(hostResolv), Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}}))
+	got := texts(Files(joined, &World{Networked: owner}, &FilesInput{ResolvConf: []byte(hostResolv), Membership: &desired.Membership{Endpoints: []*desired.Endpoint{{IPv4: netip.MustParsePrefix("10.0.0.2/24")}}}}))
 	if got["/etc/hostname"] != "owner\n" || !strings.HasSuffix(got["/etc/hosts"], "10.0.0.2\towner.example owner\n") ||
-		got["/etc/resolv.conf"] != "nameserver 192.0.2.1\noptions edns0\n" {
+		!strings.Contains(got["/etc/resolv.conf"], "\n\nnameserver 192.0.2.1\noptions edns0\n\n# Based on host file: '/etc/resolv.conf' (legacy)\n# Overrides: [search]\n") {
 		t.Errorf("%q", got)
 	}
 	host := plain(func(c *record.Container) { c.HostConfig.NetworkMode = "host" })
 	got = texts(Files(host, &World{}, &FilesInput{ResolvConf: []byte(hostResolv), Hosts: []byte("1.1.1.1 one")}))
-	if got["/etc/hosts"] != "1.1.1.1 one\n" || !strings.HasPrefix(got["/etc/resolv.conf"], "nameserver 127.0.0.53\n") {
+	if got["/etc/hosts"] != "1.1.1.1 one\n" || !strings.Contains(got["/etc/resolv.conf"], "\nnameserver 127.0.0.53\n") {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestFilesOfNetworks(t *testing.T) {
+	member := func(userDefined bool) *desired.Membership {
+		return &desired.Membership{
+			Endpoints: []*desired.Endpoint{{IPv4: netip.MustParsePrefix("172.18.0.2/16"), IPv6: netip.MustParsePrefix("fd00::2/64")}},
+			Upstreams: []string{"172.18.0.1:53"}, Resolver: userDefined,
+		}
+	}
+	for name, tc := range map[string]struct {
+		m    *desired.Membership
+		dns  string
+		w    World
+		want string
+	}{
+		"user-defined": {member(true), "", World{}, "nameserver 127.0.0.11\nsearch corp.example lan\noptions edns0 ndots:0\n\n# Based on host file: '/etc/resolv.conf' (internal resolver)\n" +
+			"# ExtServers: [host(127.0.0.53) host(192.0.2.1)]\n# Overrides: []\n# Option ndots from: internal\n"},
+		"user-defined, servers of its own": {member(true), "9.9.9.9", World{DNS: []netip.Addr{netip.MustParseAddr("8.8.8.8")}}, "nameserver 127.0.0.11\nsearch corp.example lan\noptions edns0 ndots:0\n\n" +
+			"# Based on host file: '/etc/resolv.conf' (internal resolver)\n# ExtServers: [9.9.9.9]\n# Overrides: [nameservers]\n# Option ndots from: internal\n"},
+		"default network": {member(false), "", World{}, "nameserver 172.18.0.1\nsearch corp.example lan\noptions edns0\n\n# Based on host file: '/etc/resolv.conf' (legacy)\n# Overrides: []\n"},
+		"default network, servers of daemon.json": {member(false), "", World{DNS: []netip.Addr{netip.MustParseAddr("8.8.8.8")}, DNSOptions: []string{"ndots:3"}},
+			"nameserver 8.8.8.8\nsearch corp.example lan\noptions ndots:3\n\n# Based on host file: '/etc/resolv.conf' (legacy)\n# Overrides: [nameservers options]\n"},
+	} {
+		c := plain(func(c *record.Container) {
+			c.HostConfig.NetworkMode = "mine"
+			if tc.dns != "" {
+				c.HostConfig.DNS = []netip.Addr{netip.MustParseAddr(tc.dns)}
+			}
+		})
+		links := []HostLine{{netip.MustParseAddr("172.18.0.9"), []string{"alias", "name"}}}
+		got := texts(NetworkFiles(c, &tc.w, &FilesInput{ResolvConf: []byte(hostResolv), Membership: tc.m, Links: links}))
+		if _, text, _ := strings.Cut(got["/etc/resolv.conf"], "modified.\n\n"); text != tc.want {
+			t.Errorf("%s:\n%s\nwant:\n%s", name, text, tc.want)
+		}
+		if !strings.HasSuffix(got["/etc/hosts"], "ip6-allrouters\n172.18.0.9\talias name\n172.18.0.2\th\nfd00::2\th\n") || len(got) != 2 {
+			t.Errorf("%s: %q", name, got["/etc/hosts"])
+		}
+	}
+}
+
+func TestNetworkConfig(t *testing.T) {
+	n := &desired.Network{ID: "n", Pools: []desired.Pool{
+		{Subnet: netip.MustParsePrefix("172.18.0.0/16"), Gateway: netip.MustParseAddr("172.18.0.1")},
+		{Subnet: netip.MustParsePrefix("fd00::/64"), Gateway: netip.MustParseAddr("fd00::1")},
+	}}
+	m := &desired.Membership{
+		Networks: map[string]*desired.Network{"n": n, "small": {ID: "small", MTU: 1280}},
+		Endpoints: []*desired.Endpoint{
+			{NetworkID: "n", Link: "e1", Interface: "eth0", MAC: []byte{2, 0, 0, 0, 0, 1}, IPv4: netip.MustParsePrefix("172.18.0.2/16"),
+				IPv6: netip.MustParsePrefix("fd00::2/64"), More: []netip.Prefix{netip.MustParsePrefix("169.254.1.1/32")}, Default4: true, Default6: true},
+			{NetworkID: "small", Link: "e2", Tag: 7, Interface: "eth1", IPv4: netip.MustParsePrefix("10.0.0.2/24")},
+		},
+		Upstreams: []string{"172.18.0.1:53"}, Resolver: true,
+	}
+	c := plain(nil)
+	got := NetworkConfig(c, m, &World{}, 1500)
+	want := &guestv1.NetworkConfig{
+		Interfaces: []*guestv1.Interface{
+			{Link: "e1", Name: "eth0", Mac: []byte{2, 0, 0, 0, 0, 1}, Mtu: 1500, Addresses: []string{"172.18.0.2/16", "fd00::2/64", "169.254.1.1/32"},
+				Gateway: "172.18.0.1", Gateway6: "fd00::1"},
+			{Link: "e2", Tag: 7, Name: "eth1", Mtu: 1280, Addresses: []string{"10.0.0.2/24"}},
+		},
+		Resolver: &guestv1.Resolver{Upstreams: []string{"172.18.0.1:53"}},
+	}
+	if !proto.Equal(got, want) {
+		t.Errorf("%v\nwant %v", got, want)
+	}
+	c.HostConfig.DNS = []netip.Addr{netip.MustParseAddr("fd00::9")}
+	if up := NetworkConfig(c, m, &World{}, 0).Resolver.Upstreams; !slices.Equal(up, []string{"[fd00::9]:53"}) {
+		t.Errorf("servers of its own: %v", up)
+	}
+	if NetworkConfig(c, nil, &World{}, 0) != nil {
+		t.Error("a container without a run in networks has no configuration")
 	}
 }
 

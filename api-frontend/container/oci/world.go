@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"net/netip"
 	"runtime"
 
 	"github.com/moby/moby/api/types/container"
@@ -28,6 +29,10 @@ type World struct {
 	Init    bool
 	// Networked is the container whose network is joined; its names and files are used.
 	Networked *record.Container
+	// DNS, DNSSearch and DNSOptions are daemon.json's, for containers that say nothing of them.
+	DNS        []netip.Addr
+	DNSSearch  []string
+	DNSOptions []string
 	// Devices looks devices of the sandbox's kernel up; nil: there are none to be had.
 	Devices Devices
 }

@@ -29,8 +29,11 @@ type EntryFacts struct {
 	SizeRootFs *int64
 }
 
-// NewEntry renders a record.
-func NewEntry(c *record.Container) (*Entry, error) {
+// NewEntry renders a record, with what its run has of networks; nil: what the record alone tells.
+func NewEntry(c *record.Container, settings *NetworkSettings) (*Entry, error) {
+	if settings == nil {
+		settings = NewNetworkSettings(c)
+	}
 	e := &Entry{Record: c}
 	var hostConfig struct {
 		NetworkMode string            `json:",omitempty"`
@@ -47,11 +50,11 @@ func NewEntry(c *record.Container) (*Entry, error) {
 		{&e.middle, `,"ImageID":`, c.ImageID},
 		{&e.middle, `,"Command":`, Command(c)},
 		{&e.middle, `,"Created":`, c.Created.Unix()},
-		{&e.middle, `,"Ports":`, portSummaries(c)},
+		{&e.middle, `,"Ports":`, portSummaries(settings.Ports)},
 		{&e.labels, `,"Labels":`, c.Config.Labels},
 		{&e.labels, `,"State":`, c.State.Status},
 		{&e.oldHostConfig, `,"HostConfig":`, hostConfig},
-		{&e.tail, `,"NetworkSettings":`, container.NetworkSettingsSummary{Networks: networks(c)}},
+		{&e.tail, `,"NetworkSettings":`, container.NetworkSettingsSummary{Networks: networks(settings.Networks)}},
 		{&e.tail, `,"Mounts":`, mounts(c)},
 	}
 	for _, p := range parts {
@@ -156,9 +159,16 @@ func Command(c *record.Container) string {
 	return strings.Join(words, " ")
 }
 
-func portSummaries(c *record.Container) []container.PortSummary {
-	out := []container.PortSummary{}
-	m := ports(c)
+// portSummary is a port as lists show it: without an address that nothing listens on.
+type portSummary struct {
+	IP          string `json:",omitempty"`
+	PrivatePort uint16
+	PublicPort  uint16 `json:",omitempty"`
+	Type        string
+}
+
+func portSummaries(m network.PortMap) []portSummary {
+	out := []portSummary{}
 	keys := slices.SortedFunc(maps.Keys(m), func(a, b network.Port) int {
 		if d := int(a.Num()) - int(b.Num()); d != 0 {
 			return d
@@ -166,15 +176,26 @@ func portSummaries(c *record.Container) []container.PortSummary {
 		return strings.Compare(string(a.Proto()), string(b.Proto()))
 	})
 	for _, p := range keys {
-		out = append(out, container.PortSummary{PrivatePort: p.Num(), Type: string(p.Proto())})
+		s := portSummary{PrivatePort: p.Num(), Type: string(p.Proto())}
+		if len(m[p]) == 0 {
+			out = append(out, s)
+		}
+		for _, b := range m[p] {
+			n, err := strconv.ParseUint(b.HostPort, 10, 16)
+			if err != nil {
+				continue
+			}
+			s.IP, s.PublicPort = address(b.HostIP), uint16(n)
+			out = append(out, s)
+		}
 	}
 	return out
 }
 
 // networks are the endpoints without what only inspect shows.
-func networks(c *record.Container) map[string]*network.EndpointSettings {
+func networks(all map[string]*network.EndpointSettings) map[string]*network.EndpointSettings {
 	out := map[string]*network.EndpointSettings{}
-	for name, ep := range c.Networking {
+	for name, ep := range all {
 		if ep == nil {
 			continue
 		}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"maps"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -59,16 +60,22 @@ type Facts struct {
 	SizeRw         *int64   // nil: not asked.
 	SizeRootFs     *int64
 	Ulimits        map[string]*container.Ulimit // daemon.json's.
+	Links          []string                     // of the default network, "/child:/parent/alias".
+	Network        *NetworkSettings             // nil: what the record alone tells.
 }
 
 // NewInspect shows a record.
 func NewInspect(c *record.Container, f *Facts) *Inspect {
 	hc := *c.HostConfig
-	hc.Links = nil
+	hc.Links = f.Links
 	hc.Ulimits = oci.Ulimits(hc.Ulimits, f.Ulimits)
 	config := *c.Config
 	if len(config.Volumes) == 0 {
 		config.Volumes = nil // dockerd says null, whatever the client sent.
+	}
+	settings := f.Network
+	if settings == nil {
+		settings = NewNetworkSettings(c)
 	}
 	args := c.Args
 	if args == nil {
@@ -82,7 +89,7 @@ func NewInspect(c *record.Container, f *Facts) *Inspect {
 		GraphDriver: storage.DriverData{Name: Driver, Data: map[string]string{}},
 		SizeRw:      f.SizeRw, SizeRootFs: f.SizeRootFs, Mounts: mounts(c),
 		Config:          &Config{&config, c.MacAddress},
-		NetworkSettings: networkSettings(c),
+		NetworkSettings: settings,
 	}
 }
 
@@ -141,8 +148,9 @@ type NetworkSettings struct {
 	Networks               map[string]*network.EndpointSettings
 }
 
-func networkSettings(c *record.Container) *NetworkSettings {
-	n := &NetworkSettings{Ports: ports(c), Networks: c.Networking}
+// NewNetworkSettings shows what a record tells of its networks; what its run has of them is added by who knows it.
+func NewNetworkSettings(c *record.Container) *NetworkSettings {
+	n := &NetworkSettings{Ports: ports(c), Networks: maps.Clone(c.Networking)}
 	if n.Networks == nil {
 		n.Networks = map[string]*network.EndpointSettings{}
 	}
@@ -157,7 +165,7 @@ func networkSettings(c *record.Container) *NetworkSettings {
 	return n
 }
 
-// ports are the exposed ports of a container that runs in a network of its own; nothing publishes them yet.
+// ports are the exposed ports of a container that runs in a network of its own.
 func ports(c *record.Container) network.PortMap {
 	m := network.PortMap{}
 	if mode := c.HostConfig.NetworkMode; c.State.IsRunning() && (mode.IsBridge() || mode.IsUserDefined()) {

@@ -3,7 +3,6 @@ package view
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +22,8 @@ type ListOptions struct {
 	Find func(name string) (*record.Container, error)
 	// Ancestors tells the IDs of an image and of those made from it; nothing for an unknown image.
 	Ancestors func(ref string) []string
+	// Settings shows what the run of a container has of networks; nil: what the record alone tells.
+	Settings func(c *record.Container) *NetworkSettings
 }
 
 // List chooses from records, which it orders by creation, newest first. The input is not changed.
@@ -193,9 +194,10 @@ func (s *selection) mounted(c *record.Container) bool {
 }
 
 func (s *selection) networked(c *record.Container) bool {
+	all := s.settings(c).Networks
 	for _, v := range s.Filters.Get("network") {
-		for name, ep := range c.Networking {
-			if name == v || ep != nil && strings.HasPrefix(ep.NetworkID, v) && ep.NetworkID != "" {
+		for name, ep := range all {
+			if name == v || ep != nil && ep.NetworkID != "" && strings.HasPrefix(ep.NetworkID, v) {
 				return true
 			}
 		}
@@ -203,12 +205,25 @@ func (s *selection) networked(c *record.Container) bool {
 	return false
 }
 
-// exposed looks at the ports that the list shows: none of them is published yet.
+// exposed looks at the ports that the list shows.
 func (s *selection) exposed(c *record.Container) bool {
-	for p := range maps.Keys(ports(c)) {
-		if s.expose[portKey{p.Num(), string(p.Proto())}] || s.publish[portKey{0, string(p.Proto())}] {
+	for p, bindings := range s.settings(c).Ports {
+		proto := string(p.Proto())
+		if s.expose[portKey{p.Num(), proto}] || len(bindings) == 0 && s.publish[portKey{0, proto}] {
 			return true
+		}
+		for _, b := range bindings {
+			if n, err := strconv.ParseUint(b.HostPort, 10, 16); err == nil && s.publish[portKey{uint16(n), proto}] {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+func (s *selection) settings(c *record.Container) *NetworkSettings {
+	if s.Settings == nil {
+		return NewNetworkSettings(c)
+	}
+	return s.Settings(c)
 }

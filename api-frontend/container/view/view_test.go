@@ -59,7 +59,7 @@ func TestListMeetsTheSpecification(t *testing.T) {
 	size := int64(5)
 	var entries []*Entry
 	for i := range 3 {
-		e, err := NewEntry(sample(i))
+		e, err := NewEntry(sample(i), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +221,7 @@ func BenchmarkList100(b *testing.B) {
 	entries := map[string]*Entry{}
 	for i := range 100 {
 		c := sample(i)
-		e, err := NewEntry(c)
+		e, err := NewEntry(c, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -107,6 +107,10 @@ func (b *Box) Start(_ context.Context, req *guestv1.StartRequest) (*guestv1.Star
 		return nil, status.Error(codes.InvalidArgument, `runc create failed: unable to start container process: exec: "missing": executable file not found in $PATH`)
 	}
 	b.mounted[id] = true
+	b.network[id] = &Network{Config: req.NetworkConfig, Names: req.Names, Files: map[string]string{}}
+	for _, f := range req.Mount.Files {
+		b.network[id].Files[f.Path] = string(f.Content)
+	}
 	p := newProcess(b, id, spec.Process.Args)
 	b.processes[id] = p
 	b.wg.Go(func() { p.run(b.h.program) })

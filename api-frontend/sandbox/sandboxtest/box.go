@@ -24,6 +24,7 @@ type Box struct {
 	id, boot string
 	dir      string
 	attached map[string]*vmhelperv1.Attachment // under the helper's mutex.
+	links    []*vmhelperv1.Link                // of the spec.
 
 	server  *grpc.Server
 	streams net.Listener
@@ -35,13 +36,15 @@ type Box struct {
 	conns      map[net.Conn]struct{}
 	processes  map[string]*Process
 	mounted    map[string]bool
+	network    map[string]*Network // by container.
 	subscriber *queue
 }
 
-func newBox(h *Helper, id, boot string) *Box {
+func newBox(h *Helper, id, boot string, links []*vmhelperv1.Link) *Box {
 	b := &Box{
 		h: h, id: id, boot: boot, dir: filepath.Join(h.dir, boot), attached: map[string]*vmhelperv1.Attachment{},
 		dead: make(chan struct{}), conns: map[net.Conn]struct{}{}, processes: map[string]*Process{}, mounted: map[string]bool{},
+		network: map[string]*Network{}, links: links,
 	}
 	if err := os.Mkdir(b.dir, 0o700); err != nil {
 		h.t.Error(err)

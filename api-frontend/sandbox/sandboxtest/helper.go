@@ -167,5 +167,5 @@ func (h *Helper) bootID() string {
 func (h *Helper) Boot(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.boxes[id] = newBox(h, id, h.bootID())
+	h.boxes[id] = newBox(h, id, h.bootID(), nil)
 }

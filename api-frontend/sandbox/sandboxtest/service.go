@@ -28,7 +28,7 @@ func (h *Helper) CreateSandbox(_ context.Context, req *vmhelperv1.CreateSandboxR
 	b := h.boxes[spec.Id]
 	created := b == nil
 	if created {
-		b = newBox(h, spec.Id, h.bootID())
+		b = newBox(h, spec.Id, h.bootID(), spec.Links)
 		h.boxes[spec.Id] = b
 		b.attach(spec.Disks, spec.Uppers, spec.Volumes, spec.Shares)
 		for _, u := range spec.Uppers {

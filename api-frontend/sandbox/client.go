@@ -19,6 +19,7 @@ import (
 // Client speaks to vmhelper: gRPC on one socket, descriptors on the other.
 type Client struct {
 	vmhelperv1.VMHelperClient
+	network          vmhelperv1.NetworkClient
 	conn             *grpc.ClientConn
 	socket           string
 	descriptorSocket string
@@ -34,7 +35,7 @@ func NewClient(socket, descriptorSocket string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare connection to vmhelper: %w", err)
 	}
-	return &Client{VMHelperClient: vmhelperv1.NewVMHelperClient(conn), conn: conn, socket: socket, descriptorSocket: descriptorSocket}, nil
+	return &Client{VMHelperClient: vmhelperv1.NewVMHelperClient(conn), network: vmhelperv1.NewNetworkClient(conn), conn: conn, socket: socket, descriptorSocket: descriptorSocket}, nil
 }
 
 // Close ends the connection.
@@ -61,6 +62,11 @@ func (c *Client) call(ctx context.Context, f func(ctx context.Context) error) er
 		return unreachable(c.socket, err)
 	}
 	return native(err)
+}
+
+// Network calls vmhelper's network side, again when the connection broke under it, and classifies the error.
+func (c *Client) Network(ctx context.Context, f func(ctx context.Context, n vmhelperv1.NetworkClient) error) error {
+	return c.call(ctx, func(ctx context.Context) error { return f(ctx, c.network) })
 }
 
 func (c *Client) createSandbox(ctx context.Context, spec *vmhelperv1.SandboxSpec) (resp *vmhelperv1.CreateSandboxResponse, err error) {

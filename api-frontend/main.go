@@ -31,6 +31,7 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	flags := pflag.NewFlagSet("arca-frontend", pflag.ContinueOnError)
 	home := flags.String("home", "", "directory of the instance")
+	helperImage := flags.String("helper-image", "", "archive of the helper's image")
 	showVersion := flags.BoolP("version", "v", false, "print the version and quit")
 	configured := config.Bind(flags, filepath.Join(homeOf(args), "daemon.json"))
 	if err := flags.Parse(args); err != nil {
@@ -71,7 +72,7 @@ func run(ctx context.Context, args []string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	trimming.Go(func() { trim.Run(ctx, trim.Quiet) })
-	return daemon.Run(ctx, daemon.Options{Home: filepath.Clean(*home), Config: cfg, Log: log})
+	return daemon.Run(ctx, daemon.Options{Home: filepath.Clean(*home), HelperImage: *helperImage, Config: cfg, Log: log})
 }
 
 // setProxies puts the configured proxies where every HTTP client of the process looks for them.

@@ -67,6 +67,9 @@ func (e *Engine) Create(ctx context.Context, req *normal.Request, o CreateOption
 	if err := e.networks.Check(rec); err != nil {
 		return "", nil, err
 	}
+	if mode := rec.HostConfig.NetworkMode; networked(rec) && !mode.IsHost() && !mode.IsNone() {
+		e.fabric.Prepare()
+	}
 	release, err := e.reserveName(rec)
 	if err != nil {
 		return "", nil, err

@@ -40,7 +40,7 @@ func (e *Engine) reapStores(ctx context.Context) {
 		e.mu.RLock()
 		_, known := e.byID[id]
 		e.mu.RUnlock()
-		if known {
+		if known || e.fabric.Owns(id) {
 			continue
 		}
 		if err := e.sandboxes.Client().RemoveUpper(ctx, id); err != nil {

@@ -28,6 +28,8 @@ type Networks interface {
 	// Membership is what a run has; nil: none.
 	Membership(id string) *desired.Membership
 	Names(id string) *guestv1.NameTable
+	// Renamed is told of a container that has another name.
+	Renamed(ctx context.Context, rec *record.Container) error
 	// Forget is told of a container that was removed.
 	Forget(ctx context.Context, id string) error
 	// Reconcile ends what is left of runs that are over.
@@ -42,6 +44,10 @@ type Fabric interface {
 	// own of the running sandboxes and returns the others.
 	Reconcile(ctx context.Context, running []*vmhelperv1.Sandbox) (others []*vmhelperv1.Sandbox, err error)
 	Counters(ctx context.Context, endpointIDs ...string) ([]network.Counters, error)
+	// Prepare is told that networks will be needed soon.
+	Prepare()
+	// Owns tells whether a sandbox, and its writable layer, is its own.
+	Owns(id string) bool
 	MTU() uint32
 }
 
@@ -92,14 +98,17 @@ func links(m *desired.Membership, trunk bool, mtu uint32) (all []*vmhelperv1.Lin
 	if m == nil {
 		return nil
 	}
-	for i, ep := range m.Endpoints {
+	for _, ep := range m.Endpoints {
+		if ep.Link == "" {
+			continue // In the host's network, or in none.
+		}
 		l := &vmhelperv1.Link{Name: ep.Link, Mac: ep.MAC, Mtu: mtu}
 		if n := m.Networks[ep.NetworkID]; n.MTU > 0 {
 			l.Mtu = n.MTU
 		}
 		if !trunk {
 			all = append(all, l)
-		} else if i == 0 {
+		} else if len(all) == 0 {
 			all = append(all, &vmhelperv1.Link{Name: ep.Link})
 		}
 	}
@@ -223,13 +232,15 @@ func (r *run) retell(ctx context.Context, told *guestv1.NameTable) {
 // networkStats are the counters of the endpoints of a container, by interface.
 func (e *Engine) networkStats(ctx context.Context, rec *record.Container) map[string]container.NetworkStats {
 	m := e.membershipOf(rec)
-	if m == nil || len(m.Endpoints) == 0 {
+	if m == nil {
 		return nil
 	}
-	ids := make([]string, len(m.Endpoints))
-	names := make(map[string]string, len(ids))
-	for i, ep := range m.Endpoints {
-		ids[i], names[ep.ID] = ep.ID, ep.Interface
+	var ids []string
+	names := map[string]string{}
+	for _, ep := range m.Endpoints {
+		if ep.Link != "" {
+			ids, names[ep.ID] = append(ids, ep.ID), ep.Interface
+		}
 	}
 	counters, err := e.fabric.Counters(ctx, ids...)
 	if err != nil {

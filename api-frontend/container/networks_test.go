@@ -114,6 +114,8 @@ func (n *fakeNetworks) Names(string) *guestv1.NameTable {
 	return n.names
 }
 
+func (n *fakeNetworks) Renamed(context.Context, *record.Container) error { return nil }
+
 func (n *fakeNetworks) Forget(context.Context, string) error { return nil }
 
 func (n *fakeNetworks) Reconcile(ctx context.Context, running func(string) bool) error {
@@ -150,6 +152,14 @@ func (fakeFabric) Counters(_ context.Context, ids ...string) (all []network.Coun
 		all = append(all, network.Counters{EndpointID: id, RxBytes: 7})
 	}
 	return all, nil
+}
+
+func (fakeFabric) Prepare() {}
+
+func (f fakeFabric) Owns(id string) bool {
+	f.n.mu.Lock()
+	defer f.n.mu.Unlock()
+	return slices.Contains(f.n.foreign, id)
 }
 
 func (fakeFabric) MTU() uint32 { return 1500 }

@@ -46,6 +46,9 @@ func (e *Engine) Rename(ctx context.Context, ref, name string) error {
 	if err != nil {
 		return err
 	}
+	if err := e.networks.Renamed(ctx, rec); err != nil {
+		e.log.Error("tell networks of a new name", "container", c.id, "error", err)
+	}
 	e.publish(events.ActionRename, rec, map[string]string{"oldName": "/" + old})
 	return nil
 }

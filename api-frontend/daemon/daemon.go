@@ -34,7 +34,8 @@ import (
 
 // Options say which instance this is.
 type Options struct {
-	Home   string // absolute.
+	Home        string // absolute.
+	HelperImage string // path of its archive; empty: there is none.
 	Config *config.Config
 	Log    hclog.Logger
 }

@@ -78,7 +78,11 @@ func (f *Fabric) Use(state func() *desired.State) {
 			f.table.putNetwork(n)
 		}
 	}
-	f.table.putEndpoints(s.Endpoints...)
+	for _, ep := range s.Endpoints {
+		if ep.Link != "" { // Else it is in the host's network, or in none.
+			f.table.putEndpoints(ep)
+		}
+	}
 }
 
 // Run keeps the helper running until ctx ends; the helper runs on.

@@ -19,6 +19,7 @@ const (
 
 // Status is what `arca status` tells of the helper.
 type Status struct {
+	Sandbox string    `json:"sandbox"` // ID of its sandbox.
 	State   string    `json:"state"`
 	Since   time.Time `json:"since"`
 	Starts  int       `json:"starts"`            // of the helper by this frontend.
@@ -38,7 +39,7 @@ func (h *helper) tell(s Status) {
 		h.mu.Unlock()
 		return
 	}
-	s.Since = time.Now()
+	s.Since, s.Sandbox = time.Now(), h.id
 	h.status = s
 	h.mu.Unlock()
 	if h.path == "" {

@@ -39,6 +39,13 @@ func frontendJob(ctx context.Context, home instance.Home, job supervisor.Job, ex
 		job.RunAs = credential(who)
 		job.Args = append(job.Args, "--group", account.APIGroup)
 	}
+	image, err := helperImage(home)
+	if err != nil {
+		return job, err
+	}
+	if image != "" {
+		job.Args = append(job.Args, "--helper-image", image)
+	}
 	job.Args = append(job.Args, extra...)
 	job.Grace = func() time.Duration { return frontendGrace(home, extra) }
 	return job, nil

@@ -82,6 +82,15 @@ func status(ctx context.Context, home instance.Home, out io.Writer) error {
 			line("Note", "%s", strings.TrimPrefix(w, "WARNING: "))
 		}
 	}
+	switch s, err := home.ReadHelper(); {
+	case err != nil:
+		wrong = append(wrong, err.Error())
+	case s != nil:
+		line("Helper", "%s since %s, %d starts", s.State, s.Since.Format(time.RFC3339), s.Starts)
+		if s.Problem != "" {
+			wrong = append(wrong, "the networks' helper: "+s.Problem+"; see "+home.HelperLog())
+		}
+	}
 	for _, w := range wrong {
 		line("Wrong", "%s", w)
 	}

@@ -25,6 +25,7 @@ func Common(home instance.Home) []Check {
 		{"DOCKER_HOST", func(context.Context) Finding { return dockerHost(home) }},
 		{"home", func(context.Context) Finding { return reachable(home) }},
 		{"API socket", func(ctx context.Context) Finding { return socket(ctx, home) }},
+		{"networks' helper", func(context.Context) Finding { return helper(home) }},
 		{"disk space", func(context.Context) Finding { return space(home) }},
 	}
 }
@@ -84,6 +85,19 @@ func socket(ctx context.Context, home instance.Home) Finding {
 	default:
 		return bad("%v", err)
 	}
+}
+
+func helper(home instance.Home) Finding {
+	s, err := home.ReadHelper()
+	switch {
+	case err != nil:
+		return warn("%v", err)
+	case s == nil:
+		return good("not started yet")
+	case s.Problem != "":
+		return bad("%s: %s; see %s", s.State, s.Problem, home.HelperLog())
+	}
+	return good("%s", s.State)
 }
 
 // enoughSpace is where a pull of an ordinary image begins to fail.

@@ -73,6 +73,12 @@ func (h Home) Endpoint() string { return "unix://" + h.APISocket() }
 // VMHelperSocket is where vmhelper serves the frontend.
 func (h Home) VMHelperSocket() string { return h.Path("run", "vmhelper", "vmhelper.sock") }
 
+// Helper is where the frontend tells of the networks' helper.
+func (h Home) Helper() string { return h.Path("run", "helper.json") }
+
+// HelperLog is the helper's output.
+func (h Home) HelperLog() string { return h.Path("frontend", "helper.log") }
+
 // Log is the log file of a job.
 func (h Home) Log(job string) string { return h.Path("log", job+".log") }
 

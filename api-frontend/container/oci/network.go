@@ -15,6 +15,9 @@ func NetworkConfig(c *record.Container, m *desired.Membership, w *World, mtu uin
 	}
 	cfg := &guestv1.NetworkConfig{}
 	for _, ep := range m.Endpoints {
+		if ep.Link == "" {
+			continue // In no network.
+		}
 		cfg.Interfaces = append(cfg.Interfaces, endpointInterface(ep, m.Networks[ep.NetworkID], mtu))
 	}
 	if m.Resolver {

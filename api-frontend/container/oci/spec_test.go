@@ -357,6 +357,7 @@ func TestNetworkConfig(t *testing.T) {
 	m := &desired.Membership{
 		Networks: map[string]*desired.Network{"n": n, "small": {ID: "small", MTU: 1280}},
 		Endpoints: []*desired.Endpoint{
+			{NetworkID: "null"},
 			{NetworkID: "n", Link: "e1", Interface: "eth0", MAC: []byte{2, 0, 0, 0, 0, 1}, IPv4: netip.MustParsePrefix("172.18.0.2/16"),
 				IPv6: netip.MustParsePrefix("fd00::2/64"), More: []netip.Prefix{netip.MustParsePrefix("169.254.1.1/32")}, Default4: true, Default6: true},
 			{NetworkID: "small", Link: "e2", Tag: 7, Interface: "eth1", IPv4: netip.MustParsePrefix("10.0.0.2/24")},

@@ -25,6 +25,10 @@ type Helper struct {
 	dir string
 
 	program Program
+	// Switch is its network side.
+	Switch *Switch
+	// Connect takes connections to a socket in a container; nil: there is none. It is set before a box runs.
+	Connect func(container, path string, c net.Conn) error
 
 	mu       sync.Mutex
 	boots    int
@@ -58,6 +62,7 @@ func New(t testing.TB, program Program) *Helper {
 		t: t, dir: dir, program: program, boxes: map[string]*Box{}, uppers: map[string]bool{}, volumes: map[string]bool{},
 		calls: map[string]int{}, faults: map[string]*Fault{}, watchers: map[chan *vmhelperv1.SandboxEvent]struct{}{},
 	}
+	h.Switch = newSwitch(h)
 	t.Cleanup(func() {
 		h.Leave()
 		for _, id := range h.Running() {
@@ -82,6 +87,7 @@ func (h *Helper) Return() {
 		grpc.UnaryInterceptor(h.unary), grpc.StreamInterceptor(h.stream), grpc.WaitForHandlers(true),
 	)}
 	vmhelperv1.RegisterVMHelperServer(s.server, h)
+	vmhelperv1.RegisterNetworkServer(s.server, h.Switch)
 	tokens := descriptor.NewServer()
 	l, dl := h.listen(api), h.listen(descriptors)
 	s.wg.Go(func() { _ = s.server.Serve(l) }) // It ends with Stop.
@@ -116,6 +122,7 @@ func (h *Helper) Leave() {
 	s.cancel(nil)
 	s.server.Stop()
 	s.wg.Wait()
+	h.Switch.forget()
 }
 
 // Running lists the sandboxes.

@@ -38,6 +38,14 @@ func (b *Box) serveStream(c net.Conn) {
 		if guestwire.WriteMessage(c, &guestv1.StreamReply{}) == nil {
 			p.takeStdin(c)
 		}
+	case *guestv1.StreamRequest_Connect:
+		if b.h.Connect == nil || b.Process(r.Connect.ContainerId) == nil {
+			refuse(codes.NotFound, "no such socket")
+			return
+		}
+		if guestwire.WriteMessage(c, &guestv1.StreamReply{}) == nil {
+			_ = b.h.Connect(r.Connect.ContainerId, r.Connect.Path, c) // It has it until both ends have closed.
+		}
 	default:
 		refuse(codes.Unimplemented, "not in the fake")
 	}

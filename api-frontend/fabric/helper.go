@@ -147,10 +147,10 @@ func (h *helper) run(ctx context.Context) error {
 		}
 		if errors.Is(err, errNoImage) {
 			h.log.Warn("there is no way out of networks", "reason", err)
-			h.tell(Status{State: stateFailed, Problem: err.Error()})
 			h.mu.Lock()
 			h.failures = 2 // Nobody waits for it.
 			h.mu.Unlock()
+			h.tell(Status{State: stateFailed, Problem: err.Error()})
 			<-h.ctx.Done()
 			break
 		}

@@ -13,10 +13,8 @@ import (
 	"github.com/arca-engine/arca/api-frontend/container"
 	"github.com/arca-engine/arca/api-frontend/container/normal"
 	"github.com/arca-engine/arca/api-frontend/container/record"
-	"github.com/arca-engine/arca/api-frontend/container/view"
 	"github.com/arca-engine/arca/api-frontend/exec"
 	"github.com/arca-engine/arca/api-frontend/image"
-	"github.com/arca-engine/arca/api-frontend/network"
 	"github.com/arca-engine/arca/api-frontend/sandbox"
 	"github.com/arca-engine/arca/api-frontend/system"
 )
@@ -163,24 +161,4 @@ func (i imagesFor) ImageUsage(ctx context.Context) ([]imagetypes.Summary, int64,
 		total += n
 	}
 	return all, total, nil
-}
-
-// networkedContainers is the engine, which knows the networks too.
-type networkedContainers struct {
-	*container.Engine
-	networks *network.Service
-}
-
-// Inspect implements routes.Containers.
-func (c networkedContainers) Inspect(ctx context.Context, ref string, size bool) (*view.Inspect, error) {
-	shown, err := c.Engine.Inspect(ctx, ref, size)
-	if err != nil {
-		return nil, err
-	}
-	rec, err := c.RecordOf(shown.ID)
-	if err != nil {
-		return nil, err
-	}
-	c.networks.Complete(shown.NetworkSettings, rec)
-	return shown, nil
 }

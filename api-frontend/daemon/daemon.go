@@ -19,6 +19,7 @@ import (
 	"github.com/arca-engine/arca/api-frontend/container/record"
 	"github.com/arca-engine/arca/api-frontend/event"
 	"github.com/arca-engine/arca/api-frontend/exec"
+	"github.com/arca-engine/arca/api-frontend/fabric"
 	"github.com/arca-engine/arca/api-frontend/health"
 	"github.com/arca-engine/arca/api-frontend/image"
 	"github.com/arca-engine/arca/api-frontend/image/registry"
@@ -36,8 +37,8 @@ import (
 type Options struct {
 	Home        string // absolute.
 	HelperImage string // path of its archive; empty: there is none.
-	Config *config.Config
-	Log    hclog.Logger
+	Config      *config.Config
+	Log         hclog.Logger
 }
 
 // Daemon is an assembled frontend. Run it once.
@@ -50,6 +51,8 @@ type Daemon struct {
 	images    *image.Service
 	volumes   *volume.Service
 	engine    *container.Engine
+	networks  *network.Service
+	fabric    *fabric.Fabric
 	execs     *exec.Service
 	health    *health.Service
 	sockets   *bindsocket.Joiner
@@ -84,6 +87,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { _ = d.images.Close() }()
+	defer d.networks.Close()
 	if d.listeners, err = listen(filepath.Join(run, "arca.sock"), o.Config); err != nil {
 		return err
 	}
@@ -117,7 +121,7 @@ func (d *Daemon) assemble(base string) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the engine's age: %w", err)
 	}
-	networks, err := network.Open(network.Config{
+	d.networks, err = network.Open(network.Config{
 		Store: d.store, Events: d.events, EngineID: id, Created: made.ModTime().UTC(), Log: o.Log.Named("network"),
 		Settings: networkSettings(cfg),
 	})
@@ -125,7 +129,7 @@ func (d *Daemon) assemble(base string) (err error) {
 		return err
 	}
 	d.engine, err = container.New(container.Config{
-		Store: d.store, Sandboxes: d.sandboxes, Images: imagesFor{d.images}, Volumes: d.volumes, Events: networks.Announcer(),
+		Store: d.store, Sandboxes: d.sandboxes, Images: imagesFor{d.images}, Volumes: d.volumes, Events: d.networks.Announcer(),
 		Dir: filepath.Join(base, "containers"), Sockets: d.sockets, Log: o.Log.Named("container"),
 		Environment: environment(cfg), World: world(cfg), LiveRestore: cfg.LiveRestore,
 	})
@@ -133,9 +137,19 @@ func (d *Daemon) assemble(base string) (err error) {
 		return err
 	}
 	users.engine = d.engine
-	if err := networks.Use(noFabric{}, containersOfNetworks{d.engine}); err != nil {
+	d.fabric, err = fabric.New(fabric.Config{
+		Sandboxes: d.sandboxes, Images: d.images, Store: d.store, EngineID: id, ImagePath: o.HelperImage, Denied: listening(cfg),
+		LogPath: filepath.Join(base, "helper.log"), StatePath: filepath.Join(o.Home, "run", "helper.json"),
+		World: world(cfg), Log: o.Log.Named("fabric"),
+	})
+	if err != nil {
 		return err
 	}
+	if err := d.networks.Use(d.fabric, d.engine); err != nil {
+		return err
+	}
+	d.fabric.Use(d.networks.State)
+	d.engine.UseNetworks(d.networks, d.fabric)
 	d.execs = exec.New(containersFor{d.engine}, o.Log.Named("exec"))
 	d.health = health.New(containersFor{d.engine}, d.execs, o.Log.Named("health"))
 	d.engine.UseExecs(d.execs)
@@ -149,13 +163,13 @@ func (d *Daemon) assemble(base string) (err error) {
 		routes.AbsentRoutes(),
 		routes.ArchiveRoutes(archive.New(archivesFor{containersFor{d.engine}})),
 		routes.ContainerMiscRoutes(d.engine),
-		routes.ContainerRoutes(networkedContainers{d.engine, networks}),
+		routes.ContainerRoutes(d.engine),
 		routes.DistributionRoutes(d.images),
 		routes.EventRoutes(d.events),
 		routes.ExecRoutes(d.execs),
 		routes.ImageRoutes(d.images),
 		routes.LogRoutes(d.engine),
-		routes.NetworkRoutes(networks),
+		routes.NetworkRoutes(d.networks),
 		routes.SystemRoutes(sys),
 		routes.VolumeRoutes(d.volumes),
 	)
@@ -166,6 +180,9 @@ func (d *Daemon) assemble(base string) (err error) {
 	return err
 }
 
+// helperStopLimit bounds the end of the networks' helper at a shutdown.
+const helperStopLimit = 10 * time.Second
+
 // serve runs everything until ctx ends, then ends it in order.
 func (d *Daemon) serve(ctx context.Context) error {
 	work, stopWork := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -174,6 +191,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	serving, stopServing := context.WithCancelCause(work)
 	defer stopServing(nil)
 	group.Go(func() error { return d.engine.Run(work) })
+	group.Go(func() error { return d.fabric.Run(work) })
 	group.Go(func() error { d.execs.Sweep(work); return nil })
 	group.Go(func() error { return d.server.Serve(serving, d.listeners...) })
 	d.o.Log.Info("API listens", "socket", d.listeners[0].Addr().String(), "version", version.Get().Version)
@@ -191,6 +209,11 @@ func (d *Daemon) serve(ctx context.Context) error {
 	}
 	d.engine.Shutdown(stopping)
 	cancel()
+	if !d.o.Config.LiveRestore {
+		stopping, cancel := context.WithTimeout(work, helperStopLimit)
+		d.fabric.Shutdown(stopping)
+		cancel()
+	}
 	d.health.Close()
 	d.execs.Close()
 	stopWork(context.Cause(ctx))
@@ -218,7 +241,7 @@ func (d *Daemon) reconcileVolumes(ctx context.Context) error {
 }
 
 // lateUsers breaks the circle of images that ask who uses them and containers that need images: until there is an
-// engine, the database answers.
+// engine, the database answers. The networks' helper is a user too.
 type lateUsers struct {
 	store  *store.Store
 	engine *container.Engine
@@ -227,11 +250,16 @@ type lateUsers struct {
 
 // ImageUsers implements image.Users.
 func (l *lateUsers) ImageUsers() (users []image.User) {
-	if l.engine != nil {
-		return l.engine.ImageUsers()
+	disks, err := fabric.Disks(l.store)
+	if len(disks) > 0 {
+		users = append(users, image.User{Disks: disks})
 	}
+	if l.engine != nil {
+		return append(users, l.engine.ImageUsers()...)
+	}
+	l.failed = err
 	records := store.Bucket[*record.Container]{Name: record.Bucket}
-	err := l.store.View(func(tx *store.Tx) error {
+	err = l.store.View(func(tx *store.Tx) error {
 		return records.Each(tx, func(_ string, r *record.Container) error {
 			users = append(users, image.User{ID: r.ID, ImageID: r.ImageID, Disks: r.Layers})
 			return nil

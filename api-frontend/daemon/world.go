@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"net/netip"
 	"os"
+	"strings"
 
 	"github.com/moby/moby/api/types/container"
 
@@ -28,7 +30,23 @@ func environment(cfg *config.Config) normal.Environment {
 
 // world is what OCI specs depend on beside records.
 func world(cfg *config.Config) oci.World {
-	return oci.World{Ulimits: ulimits(cfg), Init: cfg.Init, Devices: devices(), AppArmor: hasAppArmor(), MaskedPaths: maskedPaths()}
+	w := oci.World{Ulimits: ulimits(cfg), Init: cfg.Init, Devices: devices(), AppArmor: hasAppArmor(), MaskedPaths: maskedPaths(), DNSSearch: cfg.DNSSearch, DNSOptions: cfg.DNSOptions}
+	for _, s := range cfg.DNS {
+		if a, err := netip.ParseAddr(s); err == nil { // The configuration was validated.
+			w.DNS = append(w.DNS, a)
+		}
+	}
+	return w
+}
+
+// listening are the TCP addresses of the API: no container may reach them by the host's address.
+func listening(cfg *config.Config) (all []string) {
+	for _, h := range cfg.Hosts {
+		if scheme, address, _ := strings.Cut(h, "://"); scheme == "tcp" {
+			all = append(all, address)
+		}
+	}
+	return all
 }
 
 func ulimits(cfg *config.Config) map[string]*container.Ulimit {

@@ -64,6 +64,9 @@ func (e *Engine) Create(ctx context.Context, req *normal.Request, o CreateOption
 	if err != nil {
 		return "", nil, err
 	}
+	if err := e.registerLinks(rec); err != nil {
+		return "", nil, err
+	}
 	if err := e.networks.Check(rec); err != nil {
 		return "", nil, err
 	}

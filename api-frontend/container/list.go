@@ -103,7 +103,7 @@ func (e *Engine) Inspect(ctx context.Context, ref string, size bool) (*view.Insp
 		return nil, err
 	}
 	rec := c.Record()
-	facts := view.Facts{Network: e.settings(rec), ExecIDs: e.execs.IDs(c.id), Ulimits: e.world.Ulimits}
+	facts := view.Facts{Network: e.settings(rec), Links: e.shownLinks(rec), ExecIDs: e.execs.IDs(c.id), Ulimits: e.world.Ulimits}
 	c.mu.Lock()
 	if c.log != nil {
 		facts.LogPath = c.log.Path()

@@ -32,11 +32,13 @@ type fakeNetworks struct {
 	names   *guestv1.NameTable
 	refuse  map[string]error // by the method's name.
 	foreign []string         // sandboxes that are the fabric's own.
+	address netip.Prefix     // of new endpoints.
 }
 
 func newFakeNetworks() *fakeNetworks {
 	return &fakeNetworks{
 		members: map[string]*desired.Membership{}, open: map[string]bool{}, refuse: map[string]error{}, names: &guestv1.NameTable{Generation: 1},
+		address: netip.MustParsePrefix("172.18.0.2/16"),
 	}
 }
 
@@ -80,7 +82,7 @@ func (n *fakeNetworks) Join(_ context.Context, rec *record.Container) (*desired.
 		id := strings.Repeat("d", 64)
 		m.Networks[id] = &desired.Network{ID: id, Name: name, MTU: 1400}
 		m.Endpoints = append(m.Endpoints, &desired.Endpoint{
-			ID: rec.ID, NetworkID: id, Link: "e1", Interface: "eth0", MAC: []byte{2, 0, 0, 0, 0, 1}, IPv4: netip.MustParsePrefix("172.18.0.2/16"),
+			ID: rec.ID, NetworkID: id, Link: "e1", Interface: "eth0", MAC: []byte{2, 0, 0, 0, 0, 1}, IPv4: n.address,
 		})
 		m.Resolver, m.Upstreams = true, []string{"172.18.0.1:53"}
 	}
@@ -309,5 +311,62 @@ func TestForeignSandboxStays(t *testing.T) {
 		t.Error("it was stopped")
 	}
 	w.helper.Kill(id)
+	w.idle()
+}
+
+func TestLinksOfTheDefaultNetwork(t *testing.T) {
+	w := newWorld(t)
+	linked := func(links ...string) func(*normal.Request) {
+		return func(r *normal.Request) { r.HostConfig.NetworkMode, r.HostConfig.Links = "bridge", links }
+	}
+	if _, err := w.make("run", linked("nobody:db")); !errdefs.IsNotFound(err) || !strings.HasPrefix(err.Error(), "could not get container for nobody") {
+		t.Errorf("%v", err)
+	}
+	child := w.create("run", in("bridge"), func(r *normal.Request) {
+		r.Config.Hostname, r.Config.Env = "db-host", []string{"PATH=/x", "MODE=fast"}
+		r.Config.ExposedPorts = networktypes.PortSet{networktypes.MustParsePort("53/udp"): {}, networktypes.MustParsePort("53/tcp"): {}}
+	})
+	childName := w.record(child).Name
+	parent := w.create("run", linked(childName+":the-db"))
+	if err := w.engine.Start(t.Context(), parent); err == nil || err.Error() != "Cannot link to a non running container: /"+childName+" AS /"+w.record(parent).Name+"/the-db" {
+		t.Errorf("%v", err)
+	}
+	check(t, w.engine.Start(t.Context(), child))
+	check(t, w.engine.Start(t.Context(), parent))
+	const line = "\n172.18.0.2\tthe-db db-host "
+	if hosts := w.helper.Box(parent).Network(parent).Files["/etc/hosts"]; !strings.Contains(hosts, line+childName+"\n") {
+		t.Errorf("%q", hosts)
+	}
+	env := w.engine.linkEnvironment(w.record(parent))
+	want := []string{
+		"THE_DB_PORT=tcp://172.18.0.2:53", "THE_DB_PORT_53_TCP=tcp://172.18.0.2:53", "THE_DB_PORT_53_TCP_ADDR=172.18.0.2", "THE_DB_PORT_53_TCP_PORT=53",
+		"THE_DB_PORT_53_TCP_PROTO=tcp", "THE_DB_PORT_53_UDP=udp://172.18.0.2:53", "THE_DB_PORT_53_UDP_ADDR=172.18.0.2", "THE_DB_PORT_53_UDP_PORT=53",
+		"THE_DB_PORT_53_UDP_PROTO=udp", "THE_DB_NAME=/" + w.record(parent).Name + "/the-db", "THE_DB_ENV_MODE=fast",
+	}
+	if !slices.Equal(env, want) {
+		t.Errorf("%q\nwant %q", env, want)
+	}
+	shown, err := w.engine.Inspect(t.Context(), parent, false)
+	check(t, err)
+	if l := "/" + childName + ":/" + w.record(parent).Name + "/the-db"; !slices.Equal(shown.HostConfig.Links, []string{l}) {
+		t.Errorf("%q, want %q", shown.HostConfig.Links, l)
+	}
+	// The linked container comes back with another address.
+	check(t, w.engine.Stop(t.Context(), child, StopOptions{}))
+	w.status(child, record.Exited)
+	w.networks.mu.Lock()
+	w.networks.address = netip.MustParsePrefix("172.18.0.9/16")
+	w.networks.mu.Unlock()
+	check(t, w.engine.Start(t.Context(), child))
+	if hosts := w.helper.Box(parent).Network(parent).Files["/etc/hosts"]; !strings.Contains(hosts, "\n172.18.0.9\tthe-db ") {
+		t.Errorf("%q", hosts)
+	}
+	check(t, w.engine.Remove(t.Context(), w.record(parent).Name+"/the-db", RemoveOptions{Link: true}))
+	if hosts := w.helper.Box(parent).Network(parent).Files["/etc/hosts"]; strings.Contains(hosts, "the-db") {
+		t.Errorf("%q", hosts)
+	}
+	for _, id := range []string{parent, child} {
+		check(t, w.engine.Remove(t.Context(), id, RemoveOptions{Force: true}))
+	}
 	w.idle()
 }

@@ -22,15 +22,15 @@ type RemoveOptions struct {
 
 // Remove removes a container.
 func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error {
+	ctx, cancel := e.detached(ctx)
+	defer cancel()
+	if o.Link {
+		return e.unlink(ctx, ref)
+	}
 	c, err := e.Get(ref)
 	if err != nil {
 		return err
 	}
-	if o.Link {
-		return invalid("links are not supported: container %s has none to remove", ref)
-	}
-	ctx, cancel := e.detached(ctx)
-	defer cancel()
 	return e.remove(ctx, c, o)
 }
 

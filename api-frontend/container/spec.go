@@ -23,6 +23,7 @@ const maxHostFile = 1 << 20
 // specWorld is the World of one container.
 func (e *Engine) specWorld(rec *record.Container) (*oci.World, error) {
 	w := e.world
+	w.LinkEnvironment = e.linkEnvironment(rec)
 	if id := rec.HostConfig.NetworkMode.ConnectedContainer(); id != "" {
 		c, err := e.Get(id)
 		if err != nil {
@@ -81,7 +82,7 @@ func (e *Engine) filesInput(rec *record.Container, m *desired.Membership) (*oci.
 	if err != nil {
 		return nil, err
 	}
-	in := &oci.FilesInput{ResolvConf: resolv, Membership: m}
+	in := &oci.FilesInput{ResolvConf: resolv, Membership: m, Links: e.linkLines(rec)}
 	if rec.HostConfig.NetworkMode.IsHost() {
 		if in.Hosts, err = hostFile("/etc/hosts"); err != nil {
 			return nil, err

@@ -77,6 +77,9 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 	if r.log, err = e.openLog(c); err != nil {
 		return err
 	}
+	if err := e.checkLinks(rec); err != nil {
+		return err
+	}
 	if err := r.join(ctx, rec); err != nil {
 		return err
 	}
@@ -131,6 +134,7 @@ func (e *Engine) launch(ctx context.Context, c *Container, r *run, byPolicy bool
 		}
 	}
 	e.publish(events.ActionStart, rec, nil)
+	e.tellParents(ctx, rec)
 	e.health.Start(c.id)
 	close(r.begun)
 	return nil

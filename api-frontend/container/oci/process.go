@@ -90,7 +90,7 @@ func environment(c *record.Container, w *World, tty bool, own []string) []string
 	if tty {
 		env = append(env, "TERM=xterm")
 	}
-	return replaceOrAppend(env, own)
+	return replaceOrAppend(append(env, w.LinkEnvironment...), own)
 }
 
 // replaceOrAppend overrides variables; one without "=" is taken away.

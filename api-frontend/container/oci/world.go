@@ -29,6 +29,8 @@ type World struct {
 	Init    bool
 	// Networked is the container whose network is joined; its names and files are used.
 	Networked *record.Container
+	// LinkEnvironment are the variables of the default network's links.
+	LinkEnvironment []string
 	// DNS, DNSSearch and DNSOptions are daemon.json's, for containers that say nothing of them.
 	DNS        []netip.Addr
 	DNSSearch  []string

@@ -164,3 +164,32 @@ func (i *Instance) KillEverything(t testing.TB) {
 		return nil
 	})
 }
+
+// HelperProcesses are the processes in the sandbox of the networks' helper whose command has this name; all when empty.
+func (i *Instance) HelperProcesses(t testing.TB, name string) (found []int) {
+	t.Helper()
+	id := i.helperSandbox()
+	for _, pid := range pids(t) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		if err != nil || id == "" || !strings.Contains(string(b), "/"+i.group()+"/"+id) {
+			continue
+		}
+		if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && (name == "" || strings.TrimSpace(string(comm)) == name) {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// HelperState is what the frontend tells of the networks' helper.
+func (i *Instance) HelperState() string {
+	raw, err := os.ReadFile(filepath.Join(i.Home, "run", "helper.json"))
+	if err != nil {
+		return err.Error()
+	}
+	var s struct{ State, Problem string }
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(s.State + " " + s.Problem)
+}

@@ -204,7 +204,7 @@ func TestPublishedPorts(t *testing.T) {
 	_, port, _ := net.SplitHostPort(bound)
 	arca.Docker(t, "ps", "-q", "--no-trunc", "--filter", "publish="+port).OK().OutHas(arca.Inspect(t, web, "{{.Id}}"))
 	other := arca.Container(t)
-	arca.Docker(t, "run", "-d", "--name", other, "-p", bound+":80", "busybox", "sleep", "1000").Exit(125).ErrHas("Bind for "+bound+" failed: port is already allocated")
+	arca.Docker(t, "run", "-d", "--name", other, "-p", bound+":80", "busybox", "sleep", "1000").Exit(125).ErrHas("Bind for " + bound + " failed: port is already allocated")
 	arca.Docker(t, "inspect", "-f", "{{.State.Status}}", other).OK().Out("created\n")
 	arca.Docker(t, "stop", "-t0", web).OK()
 	if got, err := get(bound); err == nil {

@@ -7,12 +7,16 @@ import (
 	"io"
 	"net"
 	"syscall"
+	"time"
 
 	"github.com/arca-engine/arca/internal/join"
 )
 
 // stdinChunk is what is read from a terminal at once.
 const stdinChunk = 4 << 10
+
+// LastWord is how long an attachment whose input has ended is kept for what the process answers to it.
+const LastWord = 100 * time.Millisecond
 
 // Stdin is where a client's input goes: a connection of the agent's StdinStream.
 type Stdin interface {

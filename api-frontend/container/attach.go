@@ -99,9 +99,9 @@ func (a *Attachment) Run(ctx context.Context, peer Peer) error {
 			err := a.stdin(ctx, peer)
 			if errors.Is(err, attach.ErrDetached) {
 				cancel(err)
-			} else if err == nil && ctx.Err() == nil && !a.c.Record().Config.StdinOnce {
+			} else if err == nil && ctx.Err() == nil && (a.TTY || !a.c.Record().Config.StdinOnce) {
 				select {
-				case <-time.After(lastWord):
+				case <-time.After(attach.LastWord):
 				case <-ctx.Done():
 				}
 				cancel(errStdinEnded)
@@ -132,11 +132,8 @@ func (a *Attachment) Run(ctx context.Context, peer Peer) error {
 	return err
 }
 
-// lastWord is how long an attachment whose input has ended is kept for what the process answers to it.
-const lastWord = 100 * time.Millisecond
-
-// errStdinEnded ends an attachment: when the client closed its input and the container's stays open for the next one,
-// dockerd ends the output as well.
+// errStdinEnded ends an attachment: when the client closed its input and the container's stays open, for the next one or
+// because it is a terminal, dockerd ends the output as well.
 var errStdinEnded = errors.New("the client's input has ended")
 
 // stdin carries the client's input to the process, once there is one.

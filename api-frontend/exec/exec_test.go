@@ -147,6 +147,42 @@ func TestStdin(t *testing.T) {
 	}
 }
 
+// TestHalfCloseOfATerminal: the end of a client's input is the end of its attachment, because a terminal has no end of
+// input; the process goes on.
+func TestHalfCloseOfATerminal(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	w := newWorld(t)
+	defer w.end()
+	more := make(chan struct{})
+	w.program = func(p *proc) int {
+		b := make([]byte, 2)
+		_, _ = io.ReadFull(p.stdin, b)
+		p.print(guestwire.Stdout, strings.ToUpper(string(b)))
+		<-more
+		return 0
+	}
+	id := w.create(container.ExecCreateRequest{AttachStdin: true, AttachStdout: true, Tty: true})
+	c, s := w.client()
+	done := w.start(t.Context(), id, StartOptions{Client: s})
+	if _, err := c.Write([]byte("hi")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); err != nil || string(got) != "HI" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if x := w.inspect(id); !x.Running {
+		t.Errorf("the process has ended: %+v", x)
+	}
+	close(more)
+	<-w.service.find(id).done
+}
+
 // TestInputAfterExit: a client that still sends, or says nothing, does not keep an exec that has ended.
 func TestInputAfterExit(t *testing.T) {
 	defer goleak.VerifyNone(t)

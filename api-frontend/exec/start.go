@@ -163,6 +163,7 @@ func (s *Service) attached(ctx context.Context, e *Exec, agent Agent, client joi
 		go func() { input <- inputEnd{s.stdin(stdinCtx, e, agent, client)} }()
 	}
 	left := false
+	var lastWord <-chan time.Time
 	for waiting := true; waiting; {
 		select {
 		case <-e.done:
@@ -174,7 +175,11 @@ func (s *Service) attached(ctx context.Context, e *Exec, agent Agent, client joi
 				waiting = false
 			} else if end.err != nil {
 				s.log.Debug("exec stdin", "exec", e.id, "error", end.err)
+			} else if e.req.Tty { // A terminal has no end of input: as in dockerd it is the attachment's end.
+				lastWord = time.After(attach.LastWord)
 			}
+		case <-lastWord:
+			waiting = false
 		case <-ctx.Done():
 			left, waiting = true, false
 		case <-e.gate.failed:

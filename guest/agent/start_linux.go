@@ -76,7 +76,7 @@ func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *root
 		return nil, err
 	}
 	streams, err := stdio.Open(stdio.Options{Terminal: req.Terminal, Stdin: req.Stdin, Discard: req.DiscardOutput,
-		Rows: uint16(req.ConsoleRows), Columns: uint16(req.ConsoleColumns), Dir: root.Area})
+		Rows: uint16(req.ConsoleRows), Columns: uint16(req.ConsoleColumns), Dir: root.Area, Limit: req.OutputLimit})
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (s *Spool) Pump(f *os.File, stream guestwire.Stream, discard bool) error {
 		return fmt.Errorf("pump output: %w", err)
 	}
 	p := &pump{s: s, stream: stream, raw: raw, left: -1}
-	if discard {
+	if p.discard = discard; discard || s.lossy != nil {
 		p.void = make([]byte, discardSize)
 	}
 	for {
@@ -42,11 +42,12 @@ func (s *Spool) Pump(f *os.File, stream guestwire.Stream, discard bool) error {
 
 // pump is the way of one file into a spool.
 type pump struct {
-	s      *Spool
-	stream guestwire.Stream
-	raw    syscall.RawConn
-	void   []byte // what discarded bytes go to.
-	left   int    // how many bytes are still taken; -1: all.
+	s       *Spool
+	stream  guestwire.Stream
+	raw     syscall.RawConn
+	discard bool
+	void    []byte // what dropped bytes go to.
+	left    int    // how many bytes are still taken; -1: all.
 }
 
 // once moves what one read gives. It tells whether there may be more.
@@ -90,10 +91,16 @@ func (p *pump) read(fd int) (int, error) {
 		}
 		return readOnce(fd, b)
 	}
-	if p.void != nil {
+	if p.discard {
 		return f(p.void)
 	}
-	return p.s.fill(p.stream, f)
+	n, err := p.s.fill(p.stream, f)
+	if p.void == nil || !errors.Is(err, errFull) {
+		return n, err
+	}
+	n, err = f(p.void)
+	p.s.dropped(p.stream, p.void[:n])
+	return n, err
 }
 
 // waiting is how many bytes lie in a pipe or terminal.

@@ -59,7 +59,8 @@ type Spool struct {
 	closed  bool
 	scratch []byte // what is on its way to the file.
 	held    held
-	broken  bool // the file could not be made or written: nothing tells when it can.
+	broken  bool   // the file could not be made or written: nothing tells when it can.
+	lossy   *lossy // nil: a process waits while the spool is full.
 
 	turn   sync.Mutex // held by the reader that sends.
 	cancel context.CancelCauseFunc
@@ -123,10 +124,16 @@ func (s *Spool) fill(stream guestwire.Stream, read func([]byte) (int, error)) (i
 		return 0, errFull
 	}
 	room = min(room, guestwire.MaxData)
+	if s.lossy != nil {
+		if room = s.lossy.room(room, s.pendingLocked()); room == 0 {
+			return 0, errFull
+		}
+	}
 	if !inFile {
-		n, err := read(s.mem.at(s.mem.tail, int(room)))
-		if n > 0 {
-			s.tookLocked(stream, n, now, false)
+		b := s.mem.at(s.mem.tail, int(room))
+		n, err := read(b)
+		if took := s.keptLocked(stream, b, n); took > 0 {
+			s.tookLocked(stream, took, now, false)
 		}
 		return n, err
 	}
@@ -134,8 +141,8 @@ func (s *Spool) fill(stream guestwire.Stream, read func([]byte) (int, error)) (i
 		s.scratch = make([]byte, guestwire.MaxData)
 	}
 	n, err := read(s.scratch[:room])
-	if n > 0 {
-		s.held = held{stream, s.scratch[:n], now}
+	if took := s.keptLocked(stream, s.scratch, n); took > 0 {
+		s.held = held{stream, s.scratch[:took], now}
 		s.storeHeldLocked()
 	}
 	return n, err

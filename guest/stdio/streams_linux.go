@@ -30,6 +30,7 @@ type Options struct {
 	Rows     uint16
 	Columns  uint16
 	Dir      string // of the spool's file.
+	Limit    uint64 // of the bytes that wait in the spool, beyond which output is dropped; 0: the process waits.
 }
 
 // Streams is both ends of the input and output of one process.
@@ -52,6 +53,9 @@ var _ runc.IO = (*Streams)(nil)
 // Open makes the streams of a process that is to be started.
 func Open(o Options) (_ *Streams, err error) {
 	s := &Streams{Spool: NewSpool(o.Dir), opts: o}
+	if o.Limit > 0 {
+		s.Spool.Limit(o.Limit)
+	}
 	defer func() {
 		if err != nil {
 			_ = s.Abandon()

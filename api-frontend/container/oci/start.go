@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 
 	"github.com/arca-engine/arca/api-frontend/container/record"
@@ -149,7 +151,24 @@ func StartRequest(c *record.Container, w *World, in *StartInput) (*guestv1.Start
 		Uts:            join(hc.UTSMode.IsHost(), ""),
 		Cgroup:         join(!hc.CgroupnsMode.IsPrivate(), ""),
 		OomKillDisable: hc.OomKillDisable != nil && *hc.OomKillDisable,
+		OutputLimit:    outputLimit(c.LogConfig),
 	}, nil
+}
+
+// defaultBuffer is Docker's max-buffer-size.
+const defaultBuffer = 1 << 20
+
+// outputLimit is how much output may wait for its log in the mode that drops the rest; 0 in the mode that lets the
+// process wait.
+func outputLimit(log container.LogConfig) uint64 {
+	if container.LogMode(log.Config["mode"]) != container.LogModeNonBlock {
+		return 0
+	}
+	n, err := units.RAMInBytes(log.Config["max-buffer-size"])
+	if err != nil || n <= 0 { // None is given; others were refused at create.
+		return defaultBuffer
+	}
+	return uint64(n)
 }
 
 func join(host bool, id string) *guestv1.NamespaceMode {

@@ -786,6 +786,7 @@ type StartRequest struct {
 	OomKillDisable bool                   `protobuf:"varint,16,opt,name=oom_kill_disable,json=oomKillDisable,proto3" json:"oom_kill_disable,omitempty"`
 	NetworkConfig  *NetworkConfig         `protobuf:"bytes,17,opt,name=network_config,json=networkConfig,proto3" json:"network_config,omitempty"` // for a network namespace that is this container's own (PRIVATE).
 	Names          *NameTable             `protobuf:"bytes,18,opt,name=names,proto3" json:"names,omitempty"`
+	OutputLimit    uint64                 `protobuf:"varint,20,opt,name=output_limit,json=outputLimit,proto3" json:"output_limit,omitempty"` // so many bytes of output may wait for the host, and what does not fit is dropped; 0: the process waits.
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -944,6 +945,13 @@ func (x *StartRequest) GetNames() *NameTable {
 		return x.Names
 	}
 	return nil
+}
+
+func (x *StartRequest) GetOutputLimit() uint64 {
+	if x != nil {
+		return x.OutputLimit
+	}
+	return 0
 }
 
 // NetworkConfig is all that a container's network namespace shall have beside loopback.
@@ -4233,7 +4241,7 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\rMountResponse\"3\n" +
 	"\x0eUnmountRequest\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\"\x11\n" +
-	"\x0fUnmountResponse\"\xd7\x05\n" +
+	"\x0fUnmountResponse\"\xfa\x05\n" +
 	"\fStartRequest\x121\n" +
 	"\x05mount\x18\x01 \x01(\v2\x1b.arca.guest.v1.MountRequestR\x05mount\x12\x12\n" +
 	"\x04spec\x18\x02 \x01(\fR\x04spec\x12\x12\n" +
@@ -4253,7 +4261,8 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\x06cgroup\x18\x0f \x01(\v2\x1c.arca.guest.v1.NamespaceModeR\x06cgroup\x12(\n" +
 	"\x10oom_kill_disable\x18\x10 \x01(\bR\x0eoomKillDisable\x12C\n" +
 	"\x0enetwork_config\x18\x11 \x01(\v2\x1c.arca.guest.v1.NetworkConfigR\rnetworkConfig\x12.\n" +
-	"\x05names\x18\x12 \x01(\v2\x18.arca.guest.v1.NameTableR\x05names\"~\n" +
+	"\x05names\x18\x12 \x01(\v2\x18.arca.guest.v1.NameTableR\x05names\x12!\n" +
+	"\foutput_limit\x18\x14 \x01(\x04R\voutputLimit\"~\n" +
 	"\rNetworkConfig\x128\n" +
 	"\n" +
 	"interfaces\x18\x01 \x03(\v2\x18.arca.guest.v1.InterfaceR\n" +

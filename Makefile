@@ -66,7 +66,7 @@ bench: build ## Measure Arca beside dockerd in the same run.
 	@build/bench.sh
 compare: build ## Run the same command lines on Debian's dockerd and on Arca and show what differs.
 	@build/compare.sh
-soak: build ## Run the storms whole.
+soak: build ## Run the storms and the faults whole.
 	@ARCA_SOAK=1 build/soak.sh
-soak-short: build ## Run the storms at a tenth.
+soak-short: build ## Run a tenth of the storms and the faults.
 	@ARCA_SOAK=0.1 build/soak.sh

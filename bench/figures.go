@@ -15,6 +15,8 @@ type options struct {
 	bytes int64 // through logs and attach
 	many  int   // containers
 	dir   string
+
+	compose string // the program
 }
 
 // group is figures that share what they prepare. Those that are asked for are taken in their order.
@@ -45,6 +47,7 @@ func groups(o options) []group {
 		output(o.bytes),
 		copies(o.dir),
 		images(o.dir),
+		stacks(o.dir, o.compose),
 		idle("after"),
 	}
 }

@@ -22,6 +22,7 @@ func main() {
 	var o options
 	only := flag.String("only", "", "take only the figures that hold this text")
 	fixtures := flag.String("fixtures", "", "the built command fixtures")
+	flag.StringVar(&o.compose, "compose", "", "the built Docker Compose 2")
 	output := flag.String("o", "", "write the table here too")
 	flag.Int64Var(&o.bytes, "bytes", 1<<30, "bytes through logs and attach")
 	flag.IntVar(&o.many, "many", 100, "containers that run at once")
@@ -45,7 +46,7 @@ func run(ctx context.Context, o options, only, fixtures, output string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, arca.Stop(context.WithoutCancel(ctx))) }()
-	dockerd, err := peer.Start(ctx, harness.Cache(), fixtures)
+	dockerd, err := peer.StartNetworks(ctx, harness.Cache(), fixtures)
 	if err != nil {
 		return err
 	}

@@ -6,4 +6,5 @@ cd "$(dirname "$0")/.."
 mkdir -p out
 build/go.sh build -o out/fixtures ./test/fixtures/cmd/fixtures
 build/go.sh build -o out/bench ./bench
-exec out/bench -fixtures "$PWD/out/fixtures" "$@"
+client=$(build/clients.sh compose-v2)
+exec out/bench -fixtures "$PWD/out/fixtures" -compose "${client#*=}" "$@"

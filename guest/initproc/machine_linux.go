@@ -123,7 +123,7 @@ func loadModule(path string) error {
 	defer func() { _ = f.Close() }()
 	err = unix.FinitModule(int(f.Fd()), "", 0)
 	// ENODEV: a module that found no device of its kind has nothing to do.
-	if err == unix.EEXIST || err == unix.ENODEV {
+	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENODEV) {
 		return nil
 	}
 	return err

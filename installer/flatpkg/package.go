@@ -78,7 +78,7 @@ var (
 `)
 )
 
-// Files, Installed and ScriptNames are for the templates.
+// Files is the number of entries; it and what follows is for the templates.
 func (s *Spec) Files() int { return s.files }
 
 // Installed is the size in kilobytes.

@@ -56,7 +56,7 @@ func (s *Server) Serve(ctx context.Context, d Device) error {
 	ctx, s.failed = context.WithCancelCause(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() })
 	err := s.serve()
-	if cause := context.Cause(ctx); cause != nil && (errors.Is(err, net.ErrClosed) || err == nil) {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, net.ErrClosed) {
 		err = cause
 	}
 	stop()

@@ -1,6 +1,7 @@
 package vsock
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,9 @@ const window = 256 << 10
 
 // lingering is how long a closed connection waits for the guest's reset before it is forgotten.
 const lingering = 2 * time.Second
+
+// errEnded: both sides have ended the connection in order.
+var errEnded = errors.New("the connection has ended")
 
 // What a connection still has to tell the guest.
 const (
@@ -127,7 +131,7 @@ func (c *Conn) packetLocked(h *header, data [][]byte) {
 		err := refused
 		if c.established {
 			if err = unix.ECONNRESET; c.peerEnd || c.closed { // The end of an orderly close.
-				err = io.EOF
+				err = errEnded
 			}
 		}
 		c.breakLocked(err)
@@ -156,7 +160,7 @@ func (c *Conn) shutdownLocked(flags uint32) {
 		c.peerDeaf = true
 	}
 	if c.peerEnd && c.peerDeaf { // It waits for our reset; what it sent can still be read.
-		c.refuseLocked(io.EOF)
+		c.refuseLocked(errEnded)
 	}
 }
 
@@ -242,7 +246,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 			return 0, nil
 		case c.inLen > 0:
 			return c.readLocked(b), nil
-		case c.peerEnd || c.err == io.EOF:
+		case c.peerEnd || errors.Is(c.err, errEnded):
 			return 0, io.EOF
 		case c.err != nil:
 			return 0, c.failed("read", c.err)
@@ -274,7 +278,7 @@ func (c *Conn) Write(b []byte) (n int, err error) {
 			return n, c.failed("write", net.ErrClosed)
 		case c.writeLimit.passed():
 			return n, c.failed("write", os.ErrDeadlineExceeded)
-		case c.err != nil && c.err != io.EOF:
+		case c.err != nil && !errors.Is(c.err, errEnded):
 			return n, c.failed("write", c.err)
 		case c.writeEnd || c.peerDeaf || c.err != nil:
 			return n, c.failed("write", unix.EPIPE)
@@ -342,7 +346,7 @@ func (c *Conn) CloseWrite() error {
 	switch {
 	case c.closed:
 		return c.failed("close", net.ErrClosed)
-	case c.err != nil && c.err != io.EOF:
+	case c.err != nil && !errors.Is(c.err, errEnded):
 		return c.failed("close", c.err)
 	case c.err == nil && !c.writeEnd:
 		c.writeEnd = true

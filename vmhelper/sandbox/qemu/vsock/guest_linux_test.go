@@ -104,10 +104,8 @@ func (g *guest) end() {
 	_ = g.conn.Close()
 	_ = g.call[ringReceive].Close()
 	g.received.Wait()
-	select {
-	case <-g.served:
-	default:
-		<-g.served
+	if err := <-g.served; err == nil {
+		g.t.Error("the device ended without a reason")
 	}
 	_ = unix.Munmap(g.mem)
 	for _, f := range []*os.File{g.kick[0], g.kick[1], g.call[1]} {

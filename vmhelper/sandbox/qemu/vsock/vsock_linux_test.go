@@ -61,7 +61,7 @@ func TestStream(t *testing.T) {
 	}
 	// The guest sends no more, and still gets what comes.
 	g.transmit(func() header { h := answer(p, opShutdown, 1<<16, 5); h.flags = noSend; return h }(), "")
-	if _, err := c.Read(b); err != io.EOF {
+	if _, err := c.Read(b); !errors.Is(err, io.EOF) {
 		t.Errorf("read after the guest's end: %v", err)
 	}
 	if _, err := c.Write([]byte("more")); err != nil {

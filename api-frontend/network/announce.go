@@ -32,7 +32,7 @@ func (a announcer) tell(action events.Action, container string) {
 		return // It runs in another container's networks.
 	}
 	var told []*desired.Network
-	for _, ref := range order(rec) {
+	for _, ref := range a.networks.order(rec) {
 		n, err := a.networks.find(ref)
 		if err != nil {
 			continue // It was removed.

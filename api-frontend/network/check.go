@@ -233,8 +233,8 @@ func checkDriverOpts(opts map[string]string) (errs []string) {
 
 var interfaceNames = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,14}$`)
 
-// Check checks a container's networks before it is made, with dockerd's sentences. A network that does not exist is no
-// mistake yet: the start will miss it.
+// Check checks a container's networks before it is made, with dockerd's sentences, and calls those that exist by their
+// names. A network that does not exist is no mistake yet: the start will miss it.
 func (s *Service) Check(rec *record.Container) error {
 	var errs []string
 	for _, ref := range slices.Sorted(maps.Keys(rec.Networking)) {
@@ -250,6 +250,28 @@ func (s *Service) Check(rec *record.Container) error {
 	if len(errs) > 0 {
 		return invalid("%s", strings.Join(errs, "\n"))
 	}
+	s.rename(rec)
 	_, err := bindings(rec)
 	return err
+}
+
+// rename brings the references to networks into dockerd's form: names, and for the mode a name or a whole ID.
+func (s *Service) rename(rec *record.Container) {
+	networking := map[string]*network.EndpointSettings{}
+	for ref, settings := range rec.Networking {
+		if n, err := s.find(ref); err == nil && rec.Networking[n.Name] == nil {
+			ref = n.Name
+		}
+		networking[ref] = settings
+	}
+	if rec.Networking != nil {
+		rec.Networking = networking
+	}
+	if mode := rec.HostConfig.NetworkMode; mode.IsUserDefined() {
+		if n, err := s.find(mode.NetworkName()); err == nil && mode.NetworkName() != n.Name && mode.NetworkName() != n.ID {
+			hc := *rec.HostConfig
+			hc.NetworkMode = container.NetworkMode(n.ID)
+			rec.HostConfig = &hc
+		}
+	}
 }

@@ -57,7 +57,7 @@ func (s *Service) connect(ctx context.Context, rec *record.Container, ref string
 		return nil, invalid("%v", err)
 	}
 	r := s.run(rec.ID)
-	is, err := s.admit(rec, n)
+	is, err := s.admit(rec, r, n)
 	switch {
 	case err != nil:
 		return nil, err
@@ -79,8 +79,9 @@ func (s *Service) connect(ctx context.Context, rec *record.Container, ref string
 	return n, s.plugIn(ctx, rec, n, settings)
 }
 
-// admit tells whether the container is in the network already, and refuses networks that do not go together.
-func (s *Service) admit(rec *record.Container, n *desired.Network) (is bool, err error) {
+// admit tells whether the container is in the network already, and refuses networks that do not go together. Of one that
+// runs the run decides, whatever its record says.
+func (s *Service) admit(rec *record.Container, r *run, n *desired.Network) (is bool, err error) {
 	if n.Driver == "host" && !rec.HostConfig.NetworkMode.IsHost() {
 		return false, errToHost
 	}
@@ -96,6 +97,9 @@ func (s *Service) admit(rec *record.Container, n *desired.Network) (is bool, err
 		if err := compatible(other, n); err != nil {
 			return false, err
 		}
+	}
+	if r != nil {
+		is = slices.ContainsFunc(r.Endpoints, func(ep *desired.Endpoint) bool { return ep.NetworkID == n.ID })
 	}
 	return is, nil
 }

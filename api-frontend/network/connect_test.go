@@ -355,3 +355,63 @@ func FuzzAddresses(f *testing.F) {
 		}
 	})
 }
+
+// A connection or a disconnection that was cut short between the two commits is put right.
+func TestConnectionsCutShort(t *testing.T) {
+	w := newWorld()
+	path := filepath.Join(t.TempDir(), "state.db")
+	s := reopen(t, w, Settings{}, path)
+	create(t, s, network.CreateRequest{Name: "front"})
+	create(t, s, network.CreateRequest{Name: "back"})
+	before := w.add("a", "front", nil)
+	start(t, s, before)
+	if err := s.Connect(t.Context(), "back", "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	w.records[before.ID] = before // The engine died before it committed the record.
+	s.Close()
+	_ = s.cfg.Store.Close()
+	s = reopen(t, w, Settings{}, path)
+	if err := s.Reconcile(t.Context(), func(string) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	if m := s.Membership(before.ID); len(m.Endpoints) != 1 || len(w.granted) != 1 {
+		t.Errorf("%+v", m)
+	}
+	if err := s.Connect(t.Context(), "back", "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	connected := w.records[before.ID]
+	for range 2 {
+		if err := s.Disconnect(t.Context(), "back", "a", false); err != nil {
+			t.Fatal(err)
+		}
+		if w.records[before.ID].Networking["back"] != nil {
+			t.Error("it is still in the record")
+		}
+		w.records[before.ID] = connected // As above.
+	}
+	if err := s.Connect(t.Context(), "back", "a", nil); err != nil || len(s.Membership(before.ID).Endpoints) != 2 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNetworksByID(t *testing.T) {
+	w := newWorld()
+	s := open(t, w, Settings{})
+	n := create(t, s, network.CreateRequest{Name: "front"})
+	create(t, s, network.CreateRequest{Name: "back"})
+	for _, ref := range []string{n.ID, n.ID[:10], "front"} {
+		rec := w.add("c-"+ref[:5], ref, settings{ref: {Aliases: []string{"x"}}, "back": {}})
+		if err := s.Check(rec); err != nil {
+			t.Fatal(err)
+		}
+		mode := rec.HostConfig.NetworkMode.NetworkName()
+		if len(rec.Networking) != 2 || rec.Networking["front"].Aliases[0] != "x" || mode != n.ID && mode != "front" {
+			t.Errorf("%s: %v, %s", ref, rec.Networking, mode)
+		}
+		if ep := start(t, s, rec).Endpoints[0]; ep.NetworkID != n.ID || ep.Interface != "eth0" {
+			t.Errorf("%s: the network of the mode comes first: %+v", ref, ep)
+		}
+	}
+}

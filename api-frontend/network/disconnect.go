@@ -56,6 +56,9 @@ func (s *Service) disconnect(ctx context.Context, rec *record.Container, ref str
 	}
 	i := slices.IndexFunc(r.Endpoints, func(ep *desired.Endpoint) bool { return ep.NetworkID == n.ID })
 	if i < 0 {
+		if s.strike(rec, n, n.Name) {
+			return nil, nil // An earlier attempt was cut short.
+		}
 		return nil, notConnected(rec.ID, n.Name)
 	}
 	if err := s.unplug(ctx, rec, r, r.Endpoints[i]); err != nil {

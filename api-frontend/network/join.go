@@ -232,8 +232,37 @@ func (s *Service) Reconcile(ctx context.Context, running func(id string) bool) e
 		}
 		s.herald.follow(id)
 		s.herald.announce(id)
+		errs = append(errs, s.settle(ctx, id))
 	}
 	return errors.Join(errs...)
+}
+
+// settle ends endpoints of a running container that its record does not know: a connection that was cut short before it was
+// committed there.
+func (s *Service) settle(ctx context.Context, container string) error {
+	done, err := s.turns.take(ctx, container)
+	if err != nil {
+		return err
+	}
+	defer done()
+	rec, err := s.containers.RecordOf(container)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, ref := range s.order(rec) {
+		if n, err := s.find(ref); err == nil {
+			known[n.ID] = true
+		}
+	}
+	for _, ep := range s.run(container).Endpoints {
+		if !known[ep.NetworkID] {
+			if err := s.unplug(ctx, rec, s.run(container), ep); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Renamed gives a running container's endpoints its new name.

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -199,7 +200,7 @@ func (s *Service) wishes(rec *record.Container) ([]wish, error) {
 		return nil, nil
 	}
 	var out []wish
-	for _, ref := range order(rec) {
+	for _, ref := range s.order(rec) {
 		n, err := s.find(ref)
 		if err != nil {
 			return nil, err
@@ -224,29 +225,24 @@ func (s *Service) wishes(rec *record.Container) ([]wish, error) {
 	return out, nil
 }
 
-// order are the references to networks of a record, in the order of interfaces.
-func order(rec *record.Container) []string {
+// order are the references to networks of a record, in the order of interfaces: the one of its mode first.
+func (s *Service) order(rec *record.Container) []string {
 	main := rec.HostConfig.NetworkMode.NetworkName()
 	if mode := rec.HostConfig.NetworkMode; mode == "" || mode.IsDefault() {
 		main = network.NetworkBridge
 	}
-	refs := []string{}
-	for ref := range rec.Networking {
-		refs = append(refs, ref)
+	if n, err := s.find(main); err == nil && rec.Networking[main] == nil {
+		main = n.Name // The mode is an ID.
 	}
-	if len(refs) == 0 {
+	if len(rec.Networking) == 0 {
 		return []string{main}
 	}
-	slices.SortFunc(refs, func(a, b string) int {
+	return slices.SortedFunc(maps.Keys(rec.Networking), func(a, b string) int {
 		if a == main || b == main {
-			if a == main {
-				return -1
-			}
-			return 1
+			return compareBool(a != main, b != main)
 		}
 		return strings.Compare(a, b)
 	})
-	return refs
 }
 
 // compatible has dockerd's rules of networks that a container cannot be in at once.

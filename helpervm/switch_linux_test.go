@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	networkv1 "github.com/arca-engine/arca/proto/network/v1"
+)
+
+// silence is how long nothing must come.
+const silence = 300 * time.Millisecond
+
+// bed is a helper with an ovs link, one network and endpoints in it.
+type bed struct {
+	*helper
+	ovs   *tap
+	state *networkv1.State
+}
+
+func network(n int, mutate ...func(*networkv1.Network)) *networkv1.Network {
+	net := &networkv1.Network{Id: id64('a', n), Masquerade: true, Subnets: []*networkv1.Subnet{{Cidr: fmt.Sprintf("10.9.%d.0/24", n), Gateway: fmt.Sprintf("10.9.%d.1", n)}}}
+	for _, m := range mutate {
+		m(net)
+	}
+	return net
+}
+
+func newBed(t *testing.T, networks []*networkv1.Network, endpoints ...*networkv1.Endpoint) *bed {
+	t.Helper()
+	b := &bed{helper: startHelper(t)}
+	b.ovs = b.ns.tap("ovs")
+	b.state = &networkv1.State{OvsLink: "ovs", Networks: networks, Endpoints: endpoints}
+	b.eventually(5*time.Second, func() error {
+		_, err := b.api.Resync(t.Context(), &networkv1.ResyncRequest{State: b.state})
+		return err
+	})
+	b.ready(5 * time.Second)
+	return b
+}
+
+// passes sends a frame until it comes out: OVN takes a moment to have flows.
+func (b *bed) passes(frame []byte, wanted func([]byte) bool) {
+	b.t.Helper()
+	b.eventually(5*time.Second, func() error {
+		b.ovs.send(frame)
+		if b.ovs.receive(100*time.Millisecond, wanted) == nil {
+			return fmt.Errorf("a frame did not come out\n%s", b.tool("ovs-vsctl", b.database(), "show"))
+		}
+		return nil
+	})
+}
+
+func (b *bed) isDropped(frame []byte, wanted func([]byte) bool) {
+	b.t.Helper()
+	b.ovs.send(frame)
+	if f := b.ovs.receive(silence, wanted); f != nil {
+		b.t.Errorf("a frame came out that must not: % x", f)
+	}
+}
+
+func TestSwitch(t *testing.T) {
+	one, two, other := newPlace(1, 1, "10.9.1.2"), newPlace(1, 2, "10.9.1.3"), newPlace(2, 1, "10.9.2.2")
+	n1, n2 := network(1), network(2)
+	b := newBed(t, []*networkv1.Network{n1, n2}, one.endpoint(n1.Id), two.endpoint(n1.Id), other.endpoint(n2.Id))
+
+	b.passes(one.udp(two, 1000, 2000), from(one, two))
+	b.passes(two.udp(one, 2000, 1000), from(two, one))
+	// Somebody unknown is asked for: everybody of the network hears it, nobody else.
+	unknown := one
+	unknown.ip = one.ip.Next().Next().Next()
+	b.passes(one.asks(unknown.ip), from(one, two))
+	b.isDropped(one.asks(unknown.ip), from(one, other))
+	b.isDropped(one.udp(other, 1, 1), func(f []byte) bool { return from(one, other)(f) || from(one, two)(f) })
+	// OVN answers for whom it knows.
+	b.passes(one.asks(two.ip), from(two, one))
+	// A sender that lies is not heard.
+	liar := one
+	liar.ip = two.ip
+	b.isDropped(liar.udp(two, 1, 1), from(liar, two))
+	liar = one
+	liar.mac = other.mac
+	b.isDropped(liar.udp(two, 1, 1), from(liar, two))
+	b.hasNoConntrack()
+
+	// Removed is removed at once, and comes back.
+	if _, err := b.api.RemoveEndpoints(t.Context(), &networkv1.RemoveEndpointsRequest{Ids: []string{two.id}}); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually(3*time.Second, func() error {
+		b.ovs.send(one.udp(two, 1000, 2000))
+		if b.ovs.receive(100*time.Millisecond, from(one, two)) != nil {
+			return fmt.Errorf("a removed endpoint still gets frames")
+		}
+		return nil
+	})
+	if _, err := b.api.ApplyEndpoints(t.Context(), &networkv1.ApplyEndpointsRequest{Endpoints: []*networkv1.Endpoint{two.endpoint(n1.Id)}}); err != nil {
+		t.Fatal(err)
+	}
+	b.passes(one.udp(two, 1000, 2000), from(one, two))
+}
+
+var (
+	conntrack = regexp.MustCompile(`\bct\(|ct_clear|ct_nat`)
+	// setsBit are OVN's requests for conntrack: bits of its first register.
+	setsBit = regexp.MustCompile(`load:0x1->NXM_NX_XXREG0\[(96|97|98|100)\]`)
+)
+
+// hasNoConntrack looks for conntrack in what ovs-vswitchd does. OVN always has flows with ct() for packets that carry its
+// request for that; no flow may make such a request, and nothing that was done used it.
+func (b *bed) hasNoConntrack() {
+	b.t.Helper()
+	for line := range strings.Lines(b.tool("ovs-ofctl", "-OOpenFlow15", "dump-flows", "br-int")) {
+		if conntrack.MatchString(line) && !strings.Contains(line, "n_packets=0,") {
+			b.t.Errorf("a flow with conntrack was used: %s", line)
+		}
+		if setsBit.MatchString(line) {
+			b.t.Errorf("a flow asks for conntrack: %s", line)
+		}
+	}
+	if flows := b.tool("ovs-appctl", "-t", "/run/"+b.runName()+"/ovs/ovs-vswitchd.ctl", "dpctl/dump-flows"); conntrack.MatchString(flows) {
+		b.t.Errorf("conntrack in the data path:\n%s", flows)
+	}
+}

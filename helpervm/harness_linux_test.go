@@ -140,7 +140,9 @@ type helper struct {
 	cmd *exec.Cmd
 	dir string // of the control socket, below the image's root.
 	ns  *space
-	api networkv1.ControlClient
+	// killed says that the test has killed it.
+	killed bool
+	api    networkv1.ControlClient
 }
 
 func startHelper(t *testing.T) *helper {
@@ -167,7 +169,7 @@ func startHelper(t *testing.T) *helper {
 	}
 	t.Cleanup(func() {
 		_ = h.cmd.Process.Signal(syscall.SIGTERM)
-		if err := h.cmd.Wait(); err != nil {
+		if err := h.cmd.Wait(); err != nil && !h.killed {
 			t.Errorf("the helper ended with %v", err)
 		}
 		runtime.UnlockOSThread()

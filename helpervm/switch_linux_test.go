@@ -124,3 +124,54 @@ func (b *bed) hasNoConntrack() {
 		b.t.Errorf("conntrack in the data path:\n%s", flows)
 	}
 }
+
+func TestIsolated(t *testing.T) {
+	n := network(1, func(n *networkv1.Network) { n.Isolated = true })
+	one, two := newPlace(1, 1, "10.9.1.2"), newPlace(1, 2, "10.9.1.3")
+	gateway := newPlace(1, 0, "10.9.1.1")
+	n.Gateway = &networkv1.Gateway{Link: gatewayName(n), Mac: gateway.mac, OvsTag: uint32(gateway.tag), EndpointId: gateway.id}
+	b := &bed{helper: startHelper(t)}
+	b.ovs = b.ns.tap("ovs")
+	b.ns.tap(n.Gateway.Link)
+	b.state = &networkv1.State{OvsLink: "ovs", Networks: []*networkv1.Network{n}, Endpoints: []*networkv1.Endpoint{one.endpoint(n.Id), two.endpoint(n.Id)}}
+	if _, err := b.api.Resync(t.Context(), &networkv1.ResyncRequest{State: b.state}); err != nil {
+		t.Fatal(err)
+	}
+	b.passes(one.udp(gateway, 1, 1), from(one, gateway))
+	b.passes(gateway.udp(one, 1, 1), from(gateway, one))
+	b.isDropped(one.udp(two, 1, 1), from(one, two))
+	unknown := one.ip.Next().Next().Next()
+	b.isDropped(one.asks(unknown), from(one, two))
+	b.passes(one.asks(unknown), from(one, gateway))
+	b.hasNoConntrack()
+
+	// It is changed while it works, and back.
+	n.Isolated = false
+	if _, err := b.api.ApplyNetworks(t.Context(), &networkv1.ApplyNetworksRequest{Networks: []*networkv1.Network{n}}); err != nil {
+		t.Fatal(err)
+	}
+	b.passes(one.udp(two, 1, 1), from(one, two))
+}
+
+func TestPolicyBetween(t *testing.T) {
+	const syn, synAck = 0x02, 0x12
+	n := network(1, func(n *networkv1.Network) {
+		n.Rules = []*networkv1.Rule{
+			{Name: "web", Allow: true, Direction: networkv1.Rule_BETWEEN, Protocol: "tcp", Sources: []string{"10.9.1.2/32"}, PortFirst: 80},
+			{Name: "names", Direction: networkv1.Rule_ANY, Protocol: "udp", Destinations: []string{"10.9.1.0/28"}, PortFirst: 53, PortLast: 54},
+			{Name: "rest", Direction: networkv1.Rule_BETWEEN, Protocol: "tcp"},
+			{Name: "elsewhere", Direction: networkv1.Rule_OUT},
+		}
+	})
+	one, two := newPlace(1, 1, "10.9.1.2"), newPlace(1, 2, "10.9.1.3")
+	b := newBed(t, []*networkv1.Network{n}, one.endpoint(n.Id), two.endpoint(n.Id))
+	b.passes(one.tcp(two, 4000, 80, syn), from(one, two))
+	b.passes(two.tcp(one, 80, 4000, synAck), from(two, one))
+	b.passes(one.udp(two, 4000, 55), from(one, two))
+	b.isDropped(two.tcp(one, 80, 4000, syn), from(two, one)) // No connection the way of answers.
+	b.isDropped(two.tcp(one, 4000, 80, syn), from(two, one))
+	b.isDropped(one.tcp(two, 4000, 81, syn), from(one, two))
+	b.isDropped(one.udp(two, 4000, 53), from(one, two))
+	b.isDropped(one.udp(two, 4000, 54), from(one, two))
+	b.hasNoConntrack()
+}

@@ -9,12 +9,15 @@ import (
 	"github.com/arca-engine/arca/helpervm/plan"
 )
 
-// forgetConnections makes the kernel judge a network's connections anew when the rules for them have changed: what is
-// still allowed goes on, because connections are also taken up in their middle.
-func (p *Plane) forgetConnections(before, after plan.Network) {
-	if before.Internal == after.Internal && before.Masquerade == after.Masquerade && reflect.DeepEqual(before.Rules, after.Rules) && reflect.DeepEqual(before.Subnets, after.Subnets) {
-		return
-	}
+// judgesOtherwise tells whether connections may be judged otherwise than before.
+func judgesOtherwise(before, after plan.Network) bool {
+	return before.Internal != after.Internal || before.Masquerade != after.Masquerade ||
+		!reflect.DeepEqual(before.Rules, after.Rules) || !reflect.DeepEqual(before.Subnets, after.Subnets)
+}
+
+// forgetConnections makes the kernel judge a network's connections anew: what is still allowed goes on, because
+// connections are also taken up in their middle.
+func (p *Plane) forgetConnections(before plan.Network) {
 	for _, s := range before.Subnets {
 		family := netlink.InetFamily(netlink.FAMILY_V4)
 		if s.Prefix.Addr().Is6() {

@@ -101,9 +101,13 @@ func (p *Plane) replaceLocked(port string, uplink plan.Uplink, networks []plan.N
 		}
 		if old.ReachableNetworks != uplink.ReachableNetworks {
 			for _, n := range p.mu.networks {
+				if n.Gateway == nil {
+					continue
+				}
 				if err := p.rules.set(n, uplink.ReachableNetworks); err != nil {
 					return fmt.Errorf("network %s: %w", n.ID.Short(), err)
 				}
+				p.forgetConnections(n)
 			}
 		}
 	}
@@ -159,8 +163,8 @@ func (p *Plane) setLocked(n plan.Network) error {
 		if err := p.rules.set(n, p.mu.uplink.ReachableNetworks); err != nil {
 			return fmt.Errorf("network %s: %w", n.ID.Short(), err)
 		}
-		if existed {
-			p.forgetConnections(old, n)
+		if existed && judgesOtherwise(old, n) {
+			p.forgetConnections(old)
 		}
 		p.mu.owners[name] = n.ID
 		delete(p.mu.done, name)
@@ -182,7 +186,7 @@ func (p *Plane) removeLocked(id plan.ID) error {
 		if err := p.rules.remove(n); err != nil {
 			return fmt.Errorf("network %s: %w", id.Short(), err)
 		}
-		p.forgetConnections(n, plan.Network{})
+		p.forgetConnections(n)
 		if err := p.links.clear(name, n.Gateway.Tag != 0); err != nil {
 			return fmt.Errorf("network %s: %w", id.Short(), err)
 		}

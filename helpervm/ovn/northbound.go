@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ovn-kubernetes/libovsdb/model"
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
@@ -46,6 +47,26 @@ func global(ctx context.Context, s *session) (*nbGlobal, error) {
 		return nil, nil
 	}
 	return &list[0], nil
+}
+
+// initialised waits until ovn-northd has made NB_Global, in a database that is new.
+func initialised(ctx context.Context, s *session) error {
+	for {
+		g, err := global(ctx, s)
+		if err != nil {
+			return fmt.Errorf("read NB_Global: %w", err)
+		}
+		if g != nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-s.gone:
+			return errors.New("the connection was lost")
+		case <-time.After(reconnect):
+		}
+	}
 }
 
 // resume finds out whether the database still is what we left. If not, the next commit makes everything anew.
@@ -124,7 +145,7 @@ func (n *northbound) begin(ctx context.Context, s *session, b *batch) (marker st
 		return "", fmt.Errorf("read NB_Global: %w", err)
 	}
 	if g == nil {
-		return "", errNoGlobal
+		return "", errors.New("there is no NB_Global")
 	}
 	// Every row: libovsdb leaves an empty condition out.
 	every := ovsdb.NewCondition("_uuid", ovsdb.ConditionNotEqual, ovsdb.UUID{GoUUID: "00000000-0000-0000-0000-000000000000"})
@@ -137,9 +158,6 @@ func (n *northbound) begin(ctx context.Context, s *session, b *batch) (marker st
 	b.update(g, &g.ExternalIDs)
 	return marker, nil
 }
-
-// errNoGlobal tells that ovn-northd has not initialised the database yet.
-var errNoGlobal = errors.New("ovn-northd has not made NB_Global yet")
 
 func (n *northbound) remember(c *change, results []ovsdb.OperationResult) {
 	if c.removed {

@@ -15,6 +15,9 @@ import (
 	"github.com/arca-engine/arca/helpervm/plan"
 )
 
+// sessionLimit is how long a change waits for the databases.
+const sessionLimit = 2 * time.Second
+
 // Plane is OVN's part of all networks.
 type Plane struct {
 	log      hclog.Logger
@@ -29,7 +32,8 @@ type Plane struct {
 		wanted map[plan.ID]switchRows
 		trunk  string
 		north  *session
-		south  *session // of Open_vSwitch.
+		south  *session      // of Open_vSwitch.
+		opened chan struct{} // closed and replaced when a session was opened.
 		pulse  pulse
 	}
 	// Each has an element when something that shall be is not committed.
@@ -41,7 +45,7 @@ type Plane struct {
 func New(log hclog.Logger, endpoint string) *Plane {
 	p := &Plane{log: log, endpoint: endpoint, turn: make(chan struct{}, 1),
 		staleNorth: make(chan struct{}, 1), staleVSwitch: make(chan struct{}, 1), configured: make(chan struct{})}
-	p.mu.wanted = map[plan.ID]switchRows{}
+	p.mu.wanted, p.mu.opened = map[plan.ID]switchRows{}, make(chan struct{})
 	return p
 }
 
@@ -87,6 +91,7 @@ func (p *Plane) Replace(ctx context.Context, trunk string, networks []plan.Netwo
 	p.mu.wanted = wanted
 	p.mu.trunk = trunk
 	p.mu.Unlock()
+	p.await(ctx)
 	return errors.Join(later("OVS", p.commitTrunk(ctx), p.staleVSwitch), p.apply(ctx, slices.Collect(maps.Keys(names))))
 }
 
@@ -111,7 +116,36 @@ func (p *Plane) Remove(ctx context.Context, ids []plan.ID) error {
 
 // apply commits the named networks. What cannot be committed now is committed as soon as it can.
 func (p *Plane) apply(ctx context.Context, names []plan.ID) error {
+	p.await(ctx)
 	return later("OVN", p.commit(ctx, names), p.staleNorth)
+}
+
+// await gives sessions a moment to be opened: daemons are starting, or one was restarted.
+func (p *Plane) await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	for {
+		p.mu.Lock()
+		ready, opened := p.mu.north != nil && p.mu.south != nil, p.mu.opened
+		p.mu.Unlock()
+		if ready {
+			return
+		}
+		select {
+		case <-opened:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// enter makes a session the one that is used.
+func (p *Plane) enter(set func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	set()
+	close(p.mu.opened)
+	p.mu.opened = make(chan struct{})
 }
 
 // later leaves what failed to the session, which tries again.
@@ -187,13 +221,14 @@ func (p *Plane) northSession(ctx context.Context) error {
 		return err
 	}
 	defer s.client.Close()
+	if err := initialised(ctx, s); err != nil {
+		return err
+	}
 	if err := p.take(ctx); err != nil {
 		return err
 	}
 	err = p.nb.resume(ctx, s)
-	p.mu.Lock()
-	p.mu.north = s
-	p.mu.Unlock()
+	p.enter(func() { p.mu.north = s })
 	p.give()
 	defer func() {
 		p.mu.Lock()
@@ -219,9 +254,7 @@ func (p *Plane) vswitchSession(ctx context.Context) error {
 		return err
 	}
 	defer s.client.Close()
-	p.mu.Lock()
-	p.mu.south = s
-	p.mu.Unlock()
+	p.enter(func() { p.mu.south = s })
 	defer func() {
 		p.mu.Lock()
 		p.mu.south = nil
@@ -232,12 +265,7 @@ func (p *Plane) vswitchSession(ctx context.Context) error {
 
 // serve commits at the session's begin, and then beats until the connection is lost.
 func (p *Plane) serve(ctx context.Context, s *session, stale chan struct{}, commit, beat func(context.Context) error) error {
-	err := commit(ctx)
-	for errors.Is(err, errNoGlobal) && ctx.Err() == nil {
-		sleep(ctx, reconnect)
-		err = commit(ctx)
-	}
-	if err != nil {
+	if err := commit(ctx); err != nil {
 		return err
 	}
 	tick := time.NewTicker(beatInterval)

@@ -11,10 +11,17 @@ import (
 	"github.com/arca-engine/arca/helpervm/plan"
 )
 
-// Priorities of ACLs: a network's rules in their order, then the isolation of its endpoints.
+// Priorities of ACLs: the gateway, a network's rules in their order, the isolation of its endpoints.
 const (
+	gateway   = 31000
 	firstRule = 30000
 	isolation = 1000
+)
+
+// Actions of ACLs. No other one leaves conntrack alone.
+const (
+	allow = "allow-stateless"
+	drop  = "drop"
 )
 
 // portRow is a logical port as it shall be.
@@ -85,31 +92,27 @@ func security(e plan.Endpoint, subnets []plan.Subnet) string {
 }
 
 // acls are the rules between endpoints. They look at what goes to a port; the sender's MAC address, which port security
-// has checked, tells whether it comes from the gateway.
+// has checked, tells whether it comes from the gateway. What is to or from the gateway passes first: OVN cannot compare a
+// port for inequality.
 func acls(n plan.Network) []aclRow {
-	between, toEndpoint := "", ""
-	if n.Gateway != nil {
-		between = fmt.Sprintf("eth.src != %s && outport != \"%s\"", n.Gateway.MAC, n.Gateway.EndpointID)
-		toEndpoint = between + " && "
-	}
 	var list []aclRow
 	for i, r := range n.Rules {
 		if r.Direction != plan.Between && r.Direction != plan.Any {
 			continue
 		}
-		action := "drop"
+		action := drop
 		if r.Allow {
-			action = "allow-stateless"
+			action = allow
 		}
 		for _, m := range matches(r) {
-			list = append(list, aclRow{priority: firstRule - i, match: toEndpoint + m, action: action})
+			list = append(list, aclRow{priority: firstRule - i, match: m, action: action})
 		}
 	}
 	if n.Isolated {
-		if between == "" {
-			between = "1"
-		}
-		list = append(list, aclRow{priority: isolation, match: between, action: "drop"})
+		list = append(list, aclRow{priority: isolation, match: "1", action: drop})
+	}
+	if g := n.Gateway; g != nil && len(list) > 0 {
+		list = append(list, aclRow{priority: gateway, match: fmt.Sprintf("eth.src == %s || outport == \"%s\"", g.MAC, g.EndpointID), action: allow})
 	}
 	return list
 }

@@ -304,6 +304,40 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
+// TestStartedProgramsTakeSignals sends a signal right after a start has returned: to a program, and to one below an init.
+func TestStartedProgramsTakeSignals(t *testing.T) {
+	id := randomID()
+	s := start(t, attachments(t, busybox(t), id)...)
+	for i := range 30 {
+		req := request(t, id, "sleep", "1000")
+		if req.Init = i%2 == 0; !req.Init { // The first of its own process namespace would take no signal without a handler.
+			req.Pid = &guestv1.NamespaceMode{Kind: guestv1.NamespaceMode_SANDBOX}
+		}
+		s.launch(req)
+		if _, err := s.agent.Signal(t.Context(), &guestv1.SignalRequest{ContainerId: id, Signal: 15}); err != nil {
+			t.Fatal(err)
+		}
+		s.output(id, "")
+		if x := s.exit(id, ""); x.Code != 143 {
+			t.Fatalf("round %d, init: %v: exit %d", i, req.Init, x.Code)
+		}
+		s.acknowledge(id, "")
+	}
+}
+
+// TestInitPassesNoDescriptor leaves a program below an init with its standard streams alone.
+func TestInitPassesNoDescriptor(t *testing.T) {
+	id := randomID()
+	s := start(t, attachments(t, busybox(t), id)...)
+	for _, init := range []bool{true, false} {
+		req := request(t, id, "ls", "/proc/self/fd")
+		req.Init = init
+		if o, e, _ := s.run(req); o != "0\n1\n2\n3\n" { // The last is the directory that is read.
+			t.Errorf("init %v: descriptors %q, %q", init, o, e)
+		}
+	}
+}
+
 func TestInitReapsAndPassesOn(t *testing.T) {
 	id := randomID()
 	s := start(t, attachments(t, busybox(t), id)...)

@@ -27,7 +27,7 @@ func (a *Agent) Hello(_ context.Context, req *guestv1.HelloRequest) (*guestv1.He
 	defer a.mu.Unlock()
 	for _, c := range a.containers {
 		for _, p := range c.processes {
-			res.Processes = append(res.Processes, &guestv1.ProcessState{ContainerId: p.container, ExecId: p.exec, Running: p.running(), Pid: int32(p.pid), Paused: c.paused})
+			res.Processes = append(res.Processes, &guestv1.ProcessState{ContainerId: p.container, ExecId: p.exec, Running: p.running(), Pid: int32(p.host), Paused: c.paused})
 		}
 	}
 	return res, nil

@@ -35,6 +35,7 @@ type process struct {
 	container string
 	exec      string
 	pid       int
+	host      int // its number as the sandbox's host sees it; 0: it ended before it could be asked for.
 	pidfd     int
 	streams   *stdio.Streams
 	started   time.Time
@@ -70,6 +71,10 @@ func (a *Agent) watchLocked(c *container, exec string, pid int, exit <-chan reap
 	p := &process{container: c.id, exec: exec, pid: pid, pidfd: -1, streams: s, started: time.Now(), exited: make(chan struct{}), drained: make(chan struct{})}
 	if fd, err := unix.PidfdOpen(pid, 0); err == nil { // An error means that it has exited already.
 		p.pidfd = fd
+		p.host = pid
+		if a.world.Numbers != nil {
+			p.host = a.world.Numbers.OfDescriptor(fd)
+		}
 	}
 	c.processes[exec] = p
 	a.tasks.Go(func() { a.follow(c, p, exit) })

@@ -28,7 +28,7 @@ func (a *Agent) Exec(ctx context.Context, req *guestv1.ExecRequest) (*guestv1.Ex
 	}
 	defer a.turns.Unlock(turn)
 	if p, err := a.process(req.ContainerId, req.ExecId); err == nil {
-		return &guestv1.ExecResponse{Pid: int32(p.pid)}, nil
+		return &guestv1.ExecResponse{Pid: int32(p.host)}, nil
 	}
 	c, err := a.lookup(req.ContainerId)
 	if err != nil {
@@ -58,6 +58,7 @@ func (a *Agent) Exec(ctx context.Context, req *guestv1.ExecRequest) (*guestv1.Ex
 	if err != nil {
 		return nil, errors.Join(err, streams.Abandon())
 	}
+	awaitProgram(ctx, pid)
 	started := streams.Started()
 	a.mu.Lock()
 	p := a.watchLocked(c, req.ExecId, pid, exit, streams)
@@ -65,7 +66,7 @@ func (a *Agent) Exec(ctx context.Context, req *guestv1.ExecRequest) (*guestv1.Ex
 	if started != nil {
 		return nil, errors.Join(started, p.signal(9))
 	}
-	return &guestv1.ExecResponse{Pid: int32(pid)}, nil
+	return &guestv1.ExecResponse{Pid: int32(p.host)}, nil
 }
 
 // Pause implements the method of proto/guest/v1.

@@ -30,7 +30,7 @@ func (a *Agent) Processes(_ context.Context, req *guestv1.ProcessesRequest) (*gu
 	if _, err := a.first(req.ContainerId); err != nil {
 		return nil, err
 	}
-	titles, rows, err := ps.List("/proc", runtime.PIDs(cgroupPath(req.ContainerId)), req.PsArgs)
+	titles, rows, err := ps.List("/proc", runtime.PIDs(cgroupPath(req.ContainerId)), req.PsArgs, a.world.Numbers.Of)
 	if err != nil {
 		return nil, err
 	}

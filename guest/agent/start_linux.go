@@ -84,7 +84,12 @@ func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *root
 	if c.network != nil {
 		trace.Add("network", c.netTime)
 	}
-	pid, exit, err := a.runtime.Run(ctx, c.id, root.Dir, streams)
+	ready, err := newReadiness(req.Init && c.privatePID)
+	if err != nil {
+		return nil, errors.Join(err, streams.Abandon())
+	}
+	defer func() { _ = ready.close() }()
+	pid, exit, err := a.runtime.Run(ctx, c.id, root.Dir, streams, ready.files())
 	if err != nil {
 		return nil, errors.Join(err, streams.Abandon())
 	}
@@ -92,6 +97,8 @@ func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *root
 	if err := streams.Started(); err != nil {
 		return nil, errors.Join(err, a.runtime.Delete(context.WithoutCancel(ctx), c.id), streams.Abandon())
 	}
+	ready.wait(ctx, pid)
+	trace.End("ready")
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if old := a.containers[c.id]; old != nil { // The outputs of the earlier run that nobody has taken yet stay readable.
@@ -105,7 +112,7 @@ func (a *Agent) start(ctx context.Context, req *guestv1.StartRequest, root *root
 	c.stopOOM = a.watchOOM(c)
 	p := a.watchLocked(c, "", pid, exit, streams)
 	trace.End("watch")
-	return &guestv1.StartResponse{Pid: int32(pid), StartedUnixNano: p.started.UnixNano(), Warnings: c.warnings}, nil
+	return &guestv1.StartResponse{Pid: int32(p.host), StartedUnixNano: p.started.UnixNano(), Warnings: c.warnings}, nil
 }
 
 func writeBundle(dir string, spec *ociSpec) error {

@@ -9,6 +9,9 @@ import (
 	"unsafe"
 )
 
+// readyDescriptor is a pipe of the agent, which waits there until the program runs and its signals are passed on.
+const readyDescriptor = 3
+
 func run() {
 	args := os.Args[1:]
 	if len(args) > 0 && args[0] == "--" {
@@ -17,11 +20,13 @@ func run() {
 	if len(args) == 0 {
 		fail(1, "no program was named")
 	}
+	syscall.CloseOnExec(readyDescriptor)
 	children := make(chan os.Signal, 1) // One is enough: reap takes all.
 	signal.Notify(children, syscall.SIGCHLD)
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals)
 	child := start(args)
+	ready()
 	for {
 		select {
 		case <-children:
@@ -33,6 +38,15 @@ func run() {
 				_ = syscall.Kill(child, n) // It may have ended; its exit follows.
 			}
 		}
+	}
+}
+
+// ready tells the agent. Whoever else starts this program may have given no descriptor, or another thing.
+func ready() {
+	var st syscall.Stat_t
+	if syscall.Fstat(readyDescriptor, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFIFO {
+		_, _ = syscall.Write(readyDescriptor, []byte{1}) // Without a reader nobody waits.
+		_ = syscall.Close(readyDescriptor)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/arca-engine/arca/guest/number"
 	"github.com/arca-engine/arca/internal/bootwire"
 )
 
@@ -43,6 +44,12 @@ func bootNamespace(context.Context) (*World, error) {
 func (w *World) bootNamespace(req *bootwire.Request) error {
 	if err := raiseLimits(); err != nil {
 		return err
+	}
+	if !req.Spec.HostPID {
+		var err error
+		if w.Numbers, err = number.Open("/proc"); err != nil { // Still the host's.
+			return err
+		}
 	}
 	if err := makeRoot(req.Spec); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/arca-engine/arca/guest/number"
 	"github.com/arca-engine/arca/internal/bootwire"
 )
 
@@ -18,6 +19,8 @@ type World struct {
 	HostPID bool
 	// OwnNetwork: the agent's network namespace is the sandbox's own, and holds only what a container may have.
 	OwnNetwork bool
+	// Numbers translates the numbers of processes to the host's; nil: there is nothing to translate.
+	Numbers *number.Host
 	// Cgroup is 1 or 2.
 	Cgroup int
 

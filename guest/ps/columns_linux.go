@@ -16,10 +16,10 @@ func init() {
 			keywords[n] = column{title, value}
 		}
 	}
-	add("PID", func(p *process, _ *machine) string { return itoa(p.pid) }, "pid", "tgid")
-	add("PPID", func(p *process, _ *machine) string { return itoa(p.ppid) }, "ppid")
-	add("PGID", func(p *process, _ *machine) string { return itoa(p.pgrp) }, "pgid", "pgrp")
-	add("SID", func(p *process, _ *machine) string { return itoa(p.session) }, "sid", "sess", "session")
+	add("PID", func(p *process, m *machine) string { return itoa(m.number(p.pid)) }, "pid", "tgid")
+	add("PPID", func(p *process, m *machine) string { return itoa(m.number(p.ppid)) }, "ppid")
+	add("PGID", func(p *process, m *machine) string { return itoa(m.number(p.pgrp)) }, "pgid", "pgrp")
+	add("SID", func(p *process, m *machine) string { return itoa(m.number(p.session)) }, "sid", "sess", "session")
 	add("USER", func(p *process, _ *machine) string { return account(p.uid) }, "user", "euser", "uname", "ruser")
 	add("UID", func(p *process, _ *machine) string { return itoa(p.uid) }, "uid", "euid", "ruid")
 	add("GID", func(p *process, _ *machine) string { return itoa(p.gid) }, "gid", "egid", "rgid")

@@ -2,8 +2,9 @@ package ps
 
 import "slices"
 
-// List lists processes of proc, a mounted /proc, in the columns that args ask for.
-func List(proc string, pids []int, args []string) (titles []string, rows [][]string, err error) {
+// List lists processes of proc, a mounted /proc, in the columns that args ask for. It shows the numbers that number gives
+// for those of proc.
+func List(proc string, pids []int, args []string, number func(int) int) (titles []string, rows [][]string, err error) {
 	if len(args) == 0 {
 		args = []string{"-ef"}
 	}
@@ -15,6 +16,7 @@ func List(proc string, pids []int, args []string) (titles []string, rows [][]str
 		titles = append(titles, c.title)
 	}
 	m := thisMachine()
+	m.number = number
 	slices.Sort(pids)
 	for _, pid := range pids {
 		p, err := read(proc, pid, m)

@@ -20,6 +20,7 @@ type machine struct {
 	booted time.Time
 	now    time.Time
 	memory uint64 // bytes.
+	number func(pid int) int
 }
 
 // process is what /proc says of one process.

@@ -41,11 +41,11 @@ func TestHostileNames(t *testing.T) {
 		{"x", strings.Repeat("y", maxArgs+9), strings.Repeat("y", maxArgs)},
 	} {
 		proc := fakeProc(t, 7, "7 ("+c.comm+")"+rest, c.cmdline)
-		_, rows, err := List(proc, []int{7, 8}, []string{"-o", "pid,ppid,stat,tty,time,cmd"})
+		_, rows, err := List(proc, []int{7, 8}, []string{"-o", "pid,ppid,stat,tty,time,cmd"}, func(pid int) int { return pid + 1000 })
 		if err != nil || len(rows) != 1 {
 			t.Fatalf("%q: %v, %v", c.comm, rows, err)
 		}
-		if want := []string{"7", "1", "Ssl+", "pts/0", "00:00:02", c.want}; !slices.Equal(rows[0], want) {
+		if want := []string{"1007", "1001", "Ssl+", "pts/0", "00:00:02", c.want}; !slices.Equal(rows[0], want) {
 			t.Errorf("%q: %q, want %q", c.comm, rows[0], want)
 		}
 	}
@@ -57,7 +57,7 @@ func FuzzList(f *testing.F) {
 	f.Add("7 ()) S", "\x00\xff", "-o pid=X,comm")
 	f.Add(")7(", "", "-o")
 	f.Fuzz(func(t *testing.T, stat, cmdline, args string) {
-		titles, rows, err := List(fakeProc(t, 7, stat, cmdline), []int{7}, strings.Fields(args))
+		titles, rows, err := List(fakeProc(t, 7, stat, cmdline), []int{7}, strings.Fields(args), func(pid int) int { return pid })
 		if err != nil {
 			return
 		}

@@ -95,15 +95,15 @@ func (c *call) explain(err error) error {
 	return &Error{strings.TrimSpace(last)}
 }
 
-// Run starts the container whose bundle is given and returns its first process.
-func (r *Runtime) Run(ctx context.Context, id, bundle string, io *stdio.Streams) (int, <-chan reaper.Exit, error) {
+// Run starts the container whose bundle is given and returns its first process, which gets files from descriptor 3 on.
+func (r *Runtime) Run(ctx context.Context, id, bundle string, io *stdio.Streams, files []*os.File) (int, <-chan reaper.Exit, error) {
 	c, err := r.call()
 	if err != nil {
 		return 0, nil, err
 	}
 	defer c.close()
 	defer r.reaper.Hold()()
-	opts := &runc.CreateOpts{IO: io, Detach: true, PidFile: filepath.Join(c.dir, "pid"), ConsoleSocket: io.ConsoleSocket()}
+	opts := &runc.CreateOpts{IO: io, Detach: true, PidFile: filepath.Join(c.dir, "pid"), ConsoleSocket: io.ConsoleSocket(), ExtraFiles: files}
 	if _, err := c.Run(ctx, id, bundle, opts); err != nil {
 		return 0, nil, c.explain(err)
 	}

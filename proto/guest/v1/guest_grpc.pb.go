@@ -68,7 +68,7 @@ type AgentClient interface {
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
 	Update(ctx context.Context, in *UpdateRequest, opts ...grpc.CallOption) (*UpdateResponse, error)
 	Resize(ctx context.Context, in *ResizeRequest, opts ...grpc.CallOption) (*ResizeResponse, error)
-	// Processes lists the processes of a container: pids in the container's own pid namespace's parent, for top.
+	// Processes lists the processes of a container, with pids as in StartResponse.
 	Processes(ctx context.Context, in *ProcessesRequest, opts ...grpc.CallOption) (*ProcessesResponse, error)
 	Stats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (*StatsResponse, error)
 	// ConfigureNetwork makes the interfaces and routes of a running container as the request says: interfaces that it
@@ -344,7 +344,7 @@ type AgentServer interface {
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
 	Update(context.Context, *UpdateRequest) (*UpdateResponse, error)
 	Resize(context.Context, *ResizeRequest) (*ResizeResponse, error)
-	// Processes lists the processes of a container: pids in the container's own pid namespace's parent, for top.
+	// Processes lists the processes of a container, with pids as in StartResponse.
 	Processes(context.Context, *ProcessesRequest) (*ProcessesResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
 	// ConfigureNetwork makes the interfaces and routes of a running container as the request says: interfaces that it

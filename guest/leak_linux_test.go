@@ -15,7 +15,7 @@ import (
 )
 
 // held tells what the agent holds: descriptors, pinned namespaces, and the namespaces that its threads are in.
-func (s *sandbox) held() (descriptors, pins int, spaces []string) {
+func (s *sandbox) held() (descriptors []string, pins int, spaces []string) {
 	s.t.Helper()
 	proc := fmt.Sprintf("/proc/%d", s.cmd.Process.Pid)
 	list := func(dir string) []os.DirEntry {
@@ -31,7 +31,12 @@ func (s *sandbox) held() (descriptors, pins int, spaces []string) {
 			spaces = append(spaces, link)
 		}
 	}
-	return len(list(proc + "/fd")), len(list(proc + "/root/run/netns")), spaces
+	for _, e := range list(proc + "/fd") {
+		if link, err := os.Readlink(proc + "/fd/" + e.Name()); err == nil {
+			descriptors = append(descriptors, link)
+		}
+	}
+	return descriptors, len(list(proc + "/root/run/netns")), spaces
 }
 
 // TestNetworksLeaveNothing starts and ends many containers with interfaces and resolvers in one sandbox.
@@ -75,15 +80,15 @@ func TestNetworksLeaveNothing(t *testing.T) {
 	for i := 2; i < containers; i++ {
 		run(i)
 	}
-	var descriptors, pins int
-	var spaces []string
+	var descriptors, spaces []string
+	var pins int
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) { // Until the last streams have ended.
-		if descriptors, pins, spaces = s.held(); descriptors <= before && len(spaces) == 1 {
+		if descriptors, pins, spaces = s.held(); len(descriptors) <= len(before) && len(spaces) == 1 {
 			break
 		}
 	}
-	if descriptors > before || pins != 0 || len(spaces) != 1 {
-		t.Errorf("%d descriptors (%d before), %d pins, threads in %q", descriptors, before, pins, spaces)
+	if len(descriptors) > len(before) || pins != 0 || len(spaces) != 1 {
+		t.Errorf("descriptors %q (%q before), %d pins, threads in %q", descriptors, before, pins, spaces)
 	}
 	inside(t, s.netns(), func() error {
 		c, err := nftables.New()

@@ -283,11 +283,14 @@ func TestOutOfMemory(t *testing.T) {
 	sp.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(16 << 20))}
 	req := request(t, id)
 	req.Spec = marshalSpec(t, sp)
-	s.launch(req)
-	events, err := s.agent.Events(t.Context(), &guestv1.EventsRequest{})
+	events, err := s.agent.Events(t.Context(), &guestv1.EventsRequest{}) // Before the start: what nobody hears is not told again.
 	if err != nil {
 		t.Fatal(err)
 	}
+	if e, err := events.Recv(); err != nil || e.GetSynced() == nil {
+		t.Fatalf("%v, %v", e, err)
+	}
+	s.launch(req)
 	said := false
 	for {
 		e, err := events.Recv()

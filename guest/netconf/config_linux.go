@@ -74,11 +74,11 @@ func parse(c *guestv1.NetworkConfig) ([]*iface, error) {
 			if r.to.Bits() != 0 {
 				continue
 			}
-			if v6 := r.to.Addr().Is6(); defaults[v6] {
+			v6 := r.to.Addr().Is6()
+			if defaults[v6] {
 				return nil, fmt.Errorf("network: interface %q has a second default route: %w", i.Name, errdefs.ErrInvalidArgument)
-			} else {
-				defaults[v6] = true
 			}
+			defaults[v6] = true
 		}
 		out = append(out, f)
 	}

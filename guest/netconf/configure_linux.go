@@ -138,7 +138,7 @@ func (w *work) rename(want []*iface) error {
 
 func (w *work) setName(f *iface, name string) error {
 	err := w.here.LinkSetName(linkOf(f.index), name)
-	if err == unix.EBUSY { // Before Linux 6.2 an interface that is up keeps its name. What goes with its being up is made anew.
+	if errors.Is(err, unix.EBUSY) { // Before Linux 6.2 an interface that is up keeps its name. What goes with its being up is made anew.
 		f.routes, f.addresses, f.up = nil, nil, false
 		if err = w.here.LinkSetDown(linkOf(f.index)); err == nil {
 			err = w.here.LinkSetName(linkOf(f.index), name)
@@ -232,7 +232,7 @@ func (w *work) setAddresses(have, f *iface) error {
 		if slices.Contains(f.addresses, p) {
 			continue
 		}
-		if err := w.here.AddrDel(linkOf(f.index), address(p)); err != nil && err != unix.EADDRNOTAVAIL {
+		if err := w.here.AddrDel(linkOf(f.index), address(p)); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			return fmt.Errorf("remove address %s: %w", p, err)
 		}
 		// Others of the same subnet may have gone with it, and are added again.
@@ -271,7 +271,7 @@ func (w *work) route(want []*iface) error {
 			if slices.Contains(f.routes, r) {
 				continue
 			}
-			if err := w.here.RouteDel(r.netlink(f.index)); err != nil && err != unix.ESRCH {
+			if err := w.here.RouteDel(r.netlink(f.index)); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("interface %s: remove route to %s: %w", f.name, r.to, err)
 			}
 			have.routes = slices.DeleteFunc(have.routes, func(o route) bool { return o == r })

@@ -85,7 +85,7 @@ func (w *work) find(ctx context.Context, name string) (netlink.Link, error) {
 		if err := s.SetReceiveTimeout(&t); err != nil {
 			return nil, fmt.Errorf("wait for link %s: %w", name, err)
 		}
-		if _, _, err := s.Receive(); err != nil && err != unix.EAGAIN && err != unix.ENOBUFS {
+		if _, _, err := s.Receive(); err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.ENOBUFS) {
 			return nil, fmt.Errorf("wait for link %s: %w", name, err)
 		}
 	}

@@ -366,3 +366,7 @@ func tagOf(t testing.TB, f []byte) uint16 {
 	}
 	return binary.BigEndian.Uint16(f[headerLen+14:])
 }
+
+func ap(e Endpoint, family int, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(e.Addresses[family], port)
+}

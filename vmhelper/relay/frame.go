@@ -31,6 +31,8 @@ const (
 	segmentTCPv4      = 1
 	segmentTCPv6      = 4
 	segmentECN        = 0x80
+
+	minSegment = 8 // the smallest payload of a segment, as Linux has it: a guest chooses it.
 )
 
 // frame is an Ethernet frame in a buffer: data[start:end], without a tag, behind a virtio_net_hdr_v1 of headerLen bytes.
@@ -144,7 +146,7 @@ func (h header) check(length int) bool {
 		h[4], h[5] = 0, 0
 		return true
 	case segmentTCPv4, segmentTCPv6:
-		return h.needsChecksum() && h.segmentSize() > 0 && h.checksumAt() == h.checksumStart()+16
+		return h.needsChecksum() && h.segmentSize() >= minSegment && h.checksumAt() == h.checksumStart()+16
 	}
 	return false
 }

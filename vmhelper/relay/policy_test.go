@@ -148,6 +148,7 @@ func TestHeadersThatLie(t *testing.T) {
 		"checksum beyond the end":      func(f []byte) { binary.LittleEndian.PutUint16(f[8:], 1500) },
 		"checksum in front":            func(f []byte) { binary.LittleEndian.PutUint16(f[6:], 0) },
 		"segments without a size":      func(f []byte) { f[1] = segmentTCPv4 },
+		"segments of nearly nothing":   func(f []byte) { f[1], f[4] = segmentTCPv4, minSegment-1 },
 		"segments without a checksum":  func(f []byte) { f[0], f[1], f[4] = 0, segmentTCPv4, 100 },
 		"segments of an unknown kind":  func(f []byte) { f[1], f[4] = 3, 100 },
 		"segments with a UDP checksum": func(f []byte) { f[1], f[4], f[8] = segmentTCPv4, 100, 6 },
@@ -166,6 +167,18 @@ func TestHeadersThatLie(t *testing.T) {
 		a, b := n.endpoint(host(1), options), n.endpoint(host(2), options)
 		a.send(t, tcp(a.Endpoint, b.Endpoint, 0, make([]byte, 3000), true, 2000))
 		n.dropped(t, "giant", 1)
+	})
+	t.Run("segments with endless headers", func(t *testing.T) {
+		n := newNet(t)
+		all := options
+		all.MTU = 0
+		a, b := n.endpoint(host(1), all), n.endpoint(host(2))
+		f := tcp(a.Endpoint, b.Endpoint, 1, make([]byte, 30000), true, minSegment)
+		binary.LittleEndian.PutUint16(f[6:], 20000)
+		f[headerLen+20000+12] = 5 << 4
+		a.send(t, f)
+		n.dropped(t, "unsegmented", 1)
+		b.silent(t)
 	})
 	t.Run("segments that are no TCP", func(t *testing.T) {
 		n := newNet(t)

@@ -11,6 +11,9 @@ const (
 	tcpCWR = 0x80
 )
 
+// maxHeaders of a segment: each of a train's carries them again, so a guest must not choose how much that is.
+const maxHeaders = 512
+
 // train is a TCP segment of up to 64 KiB that is being cut for a receiver that cannot do it itself.
 type train struct {
 	eth           []byte // with the headers and all payload, untagged.
@@ -35,7 +38,7 @@ func (t *train) cut(h header, eth []byte) bool {
 		return false
 	}
 	t.data = t.l4 + int(eth[t.l4+12]>>4)*4
-	if t.data < t.l4+20 || t.data > len(eth) {
+	if t.data < t.l4+20 || t.data > len(eth) || t.data > maxHeaders {
 		return false
 	}
 	if !t.v6 && (eth[t.l3]>>4 != 4 || t.l3+int(eth[t.l3]&0xf)*4 != t.l4) {

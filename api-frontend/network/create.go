@@ -291,7 +291,7 @@ func (s *Service) giveGateway(n *desired.Network) error {
 	if err != nil {
 		return err
 	}
-	mac, err := u.mac(n.ID, nil)
+	mac, err := u.mac(n.ID, nil, n.GatewayAddress(false), n.GatewayAddress(true))
 	if err != nil {
 		return err
 	}

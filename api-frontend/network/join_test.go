@@ -172,6 +172,32 @@ func TestStartRefusals(t *testing.T) {
 	}
 }
 
+// What neighbours remember of an address stays true when another container gets it.
+func TestMACAddresses(t *testing.T) {
+	w := newWorld()
+	s := open(t, w, Settings{})
+	n := create(t, s, network.CreateRequest{Name: "front", IPAM: config("10.1.0.0/24")})
+	create(t, s, network.CreateRequest{Name: "six", EnableIPv4: no(), EnableIPv6: yes()})
+	for _, tc := range []struct {
+		name, mode string
+		networks   settings
+		want       string
+	}{
+		{"first", "front", nil, "02:42:0a:01:00:02"},
+		{"thief", "front", settings{"front": {MacAddress: network.HardwareAddr{2, 0x42, 10, 1, 0, 4}}}, "02:42:0a:01:00:04"},
+		{"robbed", "front", nil, ""},
+		{"six", "six", nil, "02:42:00:00:00:02"},
+	} {
+		got := network.HardwareAddr(start(t, s, w.add(tc.name, tc.mode, tc.networks)).Endpoints[0].MAC)
+		if tc.want != "" && got.String() != tc.want || got.String() == "02:42:0a:01:00:04" != (tc.name == "thief") || got[0]&3 != 2 {
+			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+		}
+	}
+	if got := network.HardwareAddr(n.Gateway.MAC).String(); got != "02:42:0a:01:00:01" {
+		t.Error(got)
+	}
+}
+
 func TestNoTagIsLeft(t *testing.T) {
 	u := &usage{tags: map[uint16]bool{}, next: 1}
 	for i := 1; i <= maxTag; i++ {

@@ -42,10 +42,10 @@ func (s *Service) plan(u *usage, rec *record.Container, w wish, others []*desire
 	if s.fabric.LinkTrunk() {
 		ep.Link, ep.Tag = desired.Trunk, ep.OVSTag
 	}
-	if ep.MAC, err = u.mac(n.ID, net.HardwareAddr(w.settings.MacAddress)); err != nil {
+	if err := addresses(u, ep, rec, w); err != nil {
 		return nil, err
 	}
-	if err := addresses(u, ep, rec, w); err != nil {
+	if ep.MAC, err = u.mac(n.ID, net.HardwareAddr(w.settings.MacAddress), ep.IPv4.Addr(), ep.IPv6.Addr()); err != nil {
 		return nil, err
 	}
 	if text := w.settings.DriverOpts[optionSysctls]; text != "" {

@@ -55,24 +55,43 @@ func (u *usage) tag() (uint16, error) {
 	return 0, errTags
 }
 
-// mac takes an address: the given one, or a random one that is locally administered.
-func (u *usage) mac(networkID string, given net.HardwareAddr) ([]byte, error) {
+// mac takes an address: the given one, or one that follows from the IP addresses, so that what neighbours remember of an
+// IP address stays true when another container gets it. One that is taken gives way to a random one.
+func (u *usage) mac(networkID string, given net.HardwareAddr, ips ...netip.Addr) ([]byte, error) {
 	if len(given) > 0 {
-		if u.macs[networkID+string(given)] {
+		if !u.claim(networkID, given) {
 			return nil, conflict("MAC address %s is already in use in network %s", given, u.networks[networkID].Name)
 		}
-		u.macs[networkID+string(given)] = true
 		return given, nil
+	}
+	for _, ip := range ips {
+		if !ip.IsValid() {
+			continue
+		}
+		raw := ip.AsSlice()
+		if mac := append([]byte{0x02, 0x42}, raw[len(raw)-4:]...); u.claim(networkID, mac) {
+			return mac, nil
+		}
+		break
 	}
 	for {
 		mac := make([]byte, 6)
 		_, _ = rand.Read(mac) // It never fails.
 		mac[0] = mac[0]&0xfe | 0x02
-		if key := networkID + string(mac); !u.macs[key] {
-			u.macs[key] = true
+		if u.claim(networkID, mac) {
 			return mac, nil
 		}
 	}
+}
+
+// claim takes a MAC address that is free.
+func (u *usage) claim(networkID string, mac []byte) bool {
+	key := networkID + string(mac)
+	if u.macs[key] {
+		return false
+	}
+	u.macs[key] = true
+	return true
 }
 
 // addresses are those in use of one family of a network.

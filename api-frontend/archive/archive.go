@@ -105,6 +105,12 @@ func (s *Service) Export(ctx context.Context, ref string) (io.ReadCloser, error)
 	return tar, err
 }
 
+// Layer opens a tar of what differs from a container's image, as a layer of an image.
+func (s *Service) Layer(ctx context.Context, ref string) (io.ReadCloser, error) {
+	tar, _, err := s.get(ctx, ref, &guestv1.ArchiveGetStream{Path: "/", ChangesOnly: true}, "")
+	return tar, err
+}
+
 func (s *Service) get(ctx context.Context, ref string, what *guestv1.ArchiveGetStream, done events.Action) (io.ReadCloser, container.PathStat, error) {
 	rec, err := s.containers.Record(ref)
 	if err != nil {
@@ -123,7 +129,9 @@ func (s *Service) get(ctx context.Context, ref string, what *guestv1.ArchiveGetS
 		release()
 		return nil, container.PathStat{}, explain(err, ref, what.Path)
 	}
-	s.containers.Publish(rec.ID, done, nil)
+	if done != "" {
+		s.containers.Publish(rec.ID, done, nil)
+	}
 	tar := &tarStream{ctx: ctx, conn: conn, agent: agent, token: req.Token, release: release}
 	tar.stop = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	return tar, pathStat(reply.GetStat()), nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/arca-engine/arca/api-frontend/archive"
 	"github.com/arca-engine/arca/api-frontend/bindsocket"
+	"github.com/arca-engine/arca/api-frontend/commit"
 	"github.com/arca-engine/arca/api-frontend/config"
 	"github.com/arca-engine/arca/api-frontend/container"
 	"github.com/arca-engine/arca/api-frontend/container/record"
@@ -159,9 +160,11 @@ func (d *Daemon) assemble(base string) (err error) {
 		Containers: d.engine, Images: imagesFor{d.images}, ContainerUsage: d.engine, VolumeUsage: d.volumes, Listeners: d.events, Helper: helperFor{d.sandboxes},
 		Runc: system.Component{Version: version.Runc}, Init: system.Component{Version: version.Get().Version, Commit: version.Get().Commit},
 	})
+	archives := archive.New(archivesFor{containersFor{d.engine}})
 	table, err := routes.Table(
 		routes.AbsentRoutes(),
-		routes.ArchiveRoutes(archive.New(archivesFor{containersFor{d.engine}})),
+		routes.ArchiveRoutes(archives),
+		routes.CommitRoutes(commit.New(d.engine, archives, d.images)),
 		routes.ContainerMiscRoutes(d.engine),
 		routes.ContainerRoutes(d.engine),
 		routes.DistributionRoutes(d.images),

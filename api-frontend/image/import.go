@@ -8,12 +8,12 @@ import (
 	"io"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/events"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/arca-engine/arca/api-frontend/image/change"
 	"github.com/arca-engine/arca/api-frontend/store"
 )
 
@@ -29,8 +29,9 @@ type ImportOptions struct {
 
 // Import makes an image of a tar stream, plain or compressed.
 func (s *Service) Import(ctx context.Context, opt ImportOptions, r io.Reader) (id string, err error) {
-	if len(opt.Changes) > 0 {
-		return "", errdefs.ErrNotImplemented.WithMessage("import with changes is not supported: import the archive first, then change it with a Dockerfile")
+	var cfg change.Config
+	if err := change.Apply(&cfg, opt.Changes); err != nil {
+		return "", err
 	}
 	e, err := s.spoolFile(&bounded{r: r, left: s.opt.Limits.Bytes}, make([]byte, 1<<20))
 	if err != nil {
@@ -50,7 +51,7 @@ func (s *Service) Import(ctx context.Context, opt ImportOptions, r io.Reader) (i
 		return "", err
 	}
 	defer s.leases.hold(l.DiffID)()
-	p, err := s.describe(opt, blob, l.DiffID)
+	p, err := s.describe(opt, cfg, blob, l.DiffID)
 	if err != nil {
 		return "", err
 	}
@@ -58,10 +59,11 @@ func (s *Service) Import(ctx context.Context, opt ImportOptions, r io.Reader) (i
 	return p.id(), s.commitImport(opt.Ref, p)
 }
 
-func (s *Service) describe(opt ImportOptions, blob ocispec.Descriptor, diffID digest.Digest) (*parsed, error) {
+func (s *Service) describe(opt ImportOptions, changed change.Config, blob ocispec.Descriptor, diffID digest.Digest) (*parsed, error) {
 	now := time.Now().UTC()
 	var cfg config
 	cfg.Created, cfg.Platform, cfg.Comment = &now, s.wanted(opt.Platform), opt.Message
+	cfg.Config = changed
 	cfg.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{diffID}}
 	cfg.History = []ocispec.History{{Created: &now, Comment: opt.Message}}
 	raw, err := json.Marshal(cfg)

@@ -17,7 +17,6 @@ var (
 	errSwarm     = refusal{"swarm mode is not supported by this engine", errdefs.ErrNotImplemented}
 	errPlugins   = refusal{"plugins are not supported by this engine", errdefs.ErrNotImplemented}
 	errBuild     = refusal{"building images is not supported by this version of the engine", errdefs.ErrNotImplemented}
-	errCommit    = refusal{"making an image from a container is not supported by this version of the engine", errdefs.ErrNotImplemented}
 )
 
 // AbsentRoutes answer for what this engine has not, so that clients that look for it are told so, or find nothing.
@@ -33,7 +32,6 @@ func AbsentRoutes() []server.Route {
 		{Method: http.MethodDelete, Path: "/plugins/{name:*}", Handler: noPlugin},
 		{Method: http.MethodPost, Path: "/build", Handler: absent(errBuild), StreamBody: true},
 		{Method: http.MethodPost, Path: "/build/prune", MinVersion: "1.31", Handler: noBuildCache},
-		{Method: http.MethodPost, Path: "/commit", Handler: absent(errCommit)},
 		{Method: http.MethodGet, Path: "/swarm", Handler: absent(errNoManager)},
 		{Method: http.MethodGet, Path: "/swarm/unlockkey", Handler: absent(errNoManager)},
 		{Method: http.MethodPost, Path: "/swarm/init", Handler: absent(errSwarm)},

@@ -36,6 +36,9 @@ func (a *Agent) archiveGet(req *guestv1.ArchiveGetStream, conn net.Conn, reply *
 	if err != nil {
 		return nil, err
 	}
+	if req.ChangesOnly {
+		return func() error { return guestarchive.Layer(root, conn) }, nil
+	}
 	if req.RootOnly {
 		return func() error { return guestarchive.Export(root, conn) }, nil
 	}

@@ -1,12 +1,17 @@
 package archive
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
 	"strings"
 
+	"github.com/moby/go-archive"
+	"github.com/moby/sys/user"
 	"golang.org/x/sys/unix"
 
 	"github.com/arca-engine/arca/guest/rootfs"
@@ -23,6 +28,42 @@ type changes struct {
 
 // Changes compares a container's root with its image.
 func Changes(root *rootfs.Root) ([]*guestv1.ChangesResponse_Change, error) {
+	all, err := compare(root)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*guestv1.ChangesResponse_Change, 0, len(all))
+	for path, kind := range all {
+		list = append(list, &guestv1.ChangesResponse_Change{Path: Text(path), Kind: kind})
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
+	return list, nil
+}
+
+// Layer writes what differs from the image as a layer: a tar whose deletions are whiteouts.
+func Layer(root *rootfs.Root, w io.Writer) error {
+	all, err := compare(root)
+	if err != nil {
+		return err
+	}
+	kinds := map[guestv1.ChangesResponse_Change_Kind]archive.ChangeType{
+		guestv1.ChangesResponse_Change_ADDED: archive.ChangeAdd, guestv1.ChangesResponse_Change_MODIFIED: archive.ChangeModify,
+		guestv1.ChangesResponse_Change_DELETED: archive.ChangeDelete,
+	}
+	list := make([]archive.Change, 0, len(all))
+	for path, kind := range all {
+		list = append(list, archive.Change{Path: path, Kind: kinds[kind]})
+	}
+	tar, err := archive.ExportChanges(root.Path, list, user.IdentityMapping{})
+	if err != nil {
+		return fmt.Errorf("export changes: %w", err)
+	}
+	_, err = io.CopyBuffer(onlyWriter{w}, tar, make([]byte, 256<<10))
+	return errors.Join(err, tar.Close())
+}
+
+// compare tells how the paths of a container's root differ from its image.
+func compare(root *rootfs.Root) (map[string]guestv1.ChangesResponse_Change_Kind, error) {
 	c := &changes{upper: root.Upper, below: root.Below, out: map[string]guestv1.ChangesResponse_Change_Kind{}}
 	err := filepath.WalkDir(c.upper, func(path string, d fs.DirEntry, err error) error {
 		if os.IsNotExist(err) {
@@ -33,15 +74,7 @@ func Changes(root *rootfs.Root) ([]*guestv1.ChangesResponse_Change, error) {
 		}
 		return c.look(strings.TrimPrefix(path, c.upper), path)
 	})
-	if err != nil {
-		return nil, err
-	}
-	list := make([]*guestv1.ChangesResponse_Change, 0, len(c.out))
-	for path, kind := range c.out {
-		list = append(list, &guestv1.ChangesResponse_Change{Path: Text(path), Kind: kind})
-	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
-	return list, nil
+	return c.out, err
 }
 
 // Text makes a name fit for a message, as encoding/json would: a byte that is no UTF-8 becomes U+FFFD.

@@ -3850,7 +3850,8 @@ type ArchiveGetStream struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
 	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
-	RootOnly      bool                   `protobuf:"varint,3,opt,name=root_only,json=rootOnly,proto3" json:"root_only,omitempty"` // all of the container's root without what is mounted into it; path is not looked at.
+	RootOnly      bool                   `protobuf:"varint,3,opt,name=root_only,json=rootOnly,proto3" json:"root_only,omitempty"`          // all of the container's root without what is mounted into it; path is not looked at.
+	ChangesOnly   bool                   `protobuf:"varint,4,opt,name=changes_only,json=changesOnly,proto3" json:"changes_only,omitempty"` // what differs from the image, as a layer with whiteouts; path is not looked at.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3902,6 +3903,13 @@ func (x *ArchiveGetStream) GetPath() string {
 func (x *ArchiveGetStream) GetRootOnly() bool {
 	if x != nil {
 		return x.RootOnly
+	}
+	return false
+}
+
+func (x *ArchiveGetStream) GetChangesOnly() bool {
+	if x != nil {
+		return x.ChangesOnly
 	}
 	return false
 }
@@ -4453,11 +4461,12 @@ const file_proto_guest_v1_guest_proto_rawDesc = "" +
 	"\vStdinStream\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x17\n" +
 	"\aexec_id\x18\x02 \x01(\tR\x06execId\x12\x1c\n" +
-	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"f\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\x89\x01\n" +
 	"\x10ArchiveGetStream\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1b\n" +
-	"\troot_only\x18\x03 \x01(\bR\brootOnly\"\xd4\x01\n" +
+	"\troot_only\x18\x03 \x01(\bR\brootOnly\x12!\n" +
+	"\fchanges_only\x18\x04 \x01(\bR\vchangesOnly\"\xd4\x01\n" +
 	"\x10ArchivePutStream\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x126\n" +

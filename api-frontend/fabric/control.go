@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
@@ -26,6 +27,9 @@ const (
 	callLimit = time.Second
 	// resyncLimit bounds a resync: it waits for interfaces and databases.
 	resyncLimit = 20 * time.Second
+
+	// resyncPause is the time between two resyncs of which the first failed.
+	resyncPause = 100 * time.Millisecond
 
 	healthEvery = time.Second
 	healthLimit = 2 * time.Second
@@ -50,7 +54,11 @@ func (h *helper) dialControl(box *sandbox.Box) (*control, error) {
 			c, _, err := box.Agent().OpenStream(ctx, &guestv1.StreamRequest{Request: &guestv1.StreamRequest_Connect{
 				Connect: &guestv1.ConnectStream{ContainerId: h.id, Path: controlPath},
 			}})
-			return c, err
+			if err != nil {
+				// A status of the agent's own is not one of this connection's: gRPC would take it for one and give up.
+				return nil, errors.New(err.Error())
+			}
+			return c, nil
 		}),
 		grpc.WithIdleTimeout(0), grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.3, MaxDelay: 100 * time.Millisecond},
@@ -95,7 +103,14 @@ func (h *helper) bring(ctx context.Context, c *control) error {
 	if err := h.f.setUplink(ctx); err != nil {
 		return err
 	}
-	return h.resync(ctx, c)
+	err := h.resync(ctx, c)
+	if errdefs.IsUnavailable(err) {
+		// Layer 3 is made, and with it the way out. OVN takes its part as soon as its databases are there.
+		h.log.Debug("the helper takes a part of its state later", "reason", err)
+		h.markDirty()
+		return nil
+	}
+	return err
 }
 
 // resync tells the helper everything, again when something has changed meanwhile.
@@ -145,6 +160,9 @@ func (h *helper) addLinks(ctx context.Context, ns ...*desired.Network) error {
 func (h *helper) watch(ctx context.Context, c *control, w *watcher) error {
 	t := time.NewTicker(healthEvery)
 	defer t.Stop()
+	again := time.NewTimer(0) // after a resync that failed.
+	<-again.C
+	defer again.Stop()
 	silent := 0
 	well := time.Now()
 	for {
@@ -155,10 +173,18 @@ func (h *helper) watch(ctx context.Context, c *control, w *watcher) error {
 			return errors.New(w.why)
 		case <-h.leaving:
 			h.forget(ctx, c)
+		case <-again.C:
+			h.markDirty()
 		case <-h.dirty:
-			if err := h.resync(ctx, c); err != nil {
+			switch err := h.resync(ctx, c); {
+			case err == nil:
+			case ctx.Err() != nil: // The frontend ends.
+			case errdefs.IsUnavailable(err):
+				again.Reset(resyncPause)
+			default:
 				h.log.Warn("resync the helper", "error", err)
 				silent++
+				again.Reset(resyncPause)
 			}
 		case <-t.C:
 			health, err := h.health(ctx, c)
@@ -226,7 +252,12 @@ func (h *helper) call(ctx context.Context, c *control, what string, f func(ctx c
 	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	if err := f(ctx, c); err != nil {
+	switch err := sandbox.Native(f(ctx, c)); {
+	case err == nil:
+	case errdefs.IsUnavailable(err): // One of its databases is being restarted: the others have it.
+		h.log.Debug("tell the helper, later again", "what", what, "error", err)
+		h.markDirty()
+	default:
 		h.log.Warn("tell the helper, later again", "what", what, "error", err)
 		h.markDirty()
 	}

@@ -32,6 +32,10 @@ const (
 	uplinkMTU = 65000
 )
 
+// linkBits is the subnet of the two ends alone: addresses that stand for something else are beyond the next hop, so that
+// nobody asks for their MAC addresses.
+const linkBits = 30
+
 // The last byte of the uplink's addresses.
 const (
 	uplinkHost   = 254 // stands for the host's loopback.
@@ -84,7 +88,7 @@ func (u uplink) six(last byte) netip.Addr {
 func (f *Fabric) setUplink(ctx context.Context) error {
 	req := &vmhelperv1.SetUplinkRequest{
 		SandboxId: f.helper.id, Link: linkUplink, Mtu: uplinkMTU,
-		HelperAddress:  netip.PrefixFrom(f.uplink.four(uplinkHelper), f.uplink.Net4.Bits()).String(),
+		HelperAddress:  netip.PrefixFrom(f.uplink.four(uplinkHelper), linkBits).String(),
 		HelperAddress6: netip.PrefixFrom(f.uplink.six(uplinkHelper), f.uplink.Net6.Bits()).String(),
 		Address:        f.uplink.four(uplinkOther).String(), Address6: f.uplink.six(uplinkOther).String(),
 		DnsAddress: f.uplink.four(uplinkDNS).String(), HostAddress: f.uplink.four(uplinkHost).String(), Denied: f.denied,
@@ -103,7 +107,7 @@ func (f *Fabric) setUplink(ctx context.Context) error {
 func (f *Fabric) helperUplink() *networkv1.Uplink {
 	return &networkv1.Uplink{
 		Link: linkUplink, Mtu: uplinkMTU,
-		Address:  netip.PrefixFrom(f.uplink.four(uplinkHelper), f.uplink.Net4.Bits()).String(),
+		Address:  netip.PrefixFrom(f.uplink.four(uplinkHelper), linkBits).String(),
 		Address6: netip.PrefixFrom(f.uplink.six(uplinkHelper), f.uplink.Net6.Bits()).String(),
 		NextHop:  f.uplink.four(uplinkOther).String(), NextHop6: f.uplink.six(uplinkOther).String(),
 		DnsAddress: f.uplink.four(uplinkDNS).String(), HostAddress: f.uplink.four(uplinkHost).String(),

@@ -44,6 +44,9 @@ type Fabric interface {
 	// own of the running sandboxes and returns the others.
 	Reconcile(ctx context.Context, running []*vmhelperv1.Sandbox) (others []*vmhelperv1.Sandbox, err error)
 	Counters(ctx context.Context, endpointIDs ...string) ([]network.Counters, error)
+	// AddLink makes the link of an endpoint in a sandbox that runs already, RemoveLink takes it away.
+	AddLink(ctx context.Context, ep *desired.Endpoint) error
+	RemoveLink(ctx context.Context, ep *desired.Endpoint) error
 	// Prepare is told that networks will be needed soon.
 	Prepare()
 	// Owns tells whether a sandbox, and its writable layer, is its own.
@@ -81,6 +84,38 @@ func (r *run) open(ctx context.Context) error {
 	return r.e.networks.Open(ctx, r.membership)
 }
 
+// plug adds the links of a run that has its place in another container's sandbox: that was made without them.
+func (r *run) plug(ctx context.Context, rec *record.Container) error {
+	if rec.Sandbox == "" || r.membership == nil {
+		return nil
+	}
+	for _, ep := range r.membership.Endpoints {
+		if ep.Link == "" {
+			continue
+		}
+		if err := r.e.fabric.AddLink(ctx, ep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unplug takes the links out of the sandbox, which goes on.
+func (r *run) unplug(ctx context.Context, m *desired.Membership) error {
+	if m == nil || r.c.Record().Sandbox == "" {
+		return nil
+	}
+	for _, ep := range m.Endpoints {
+		if ep.Link == "" {
+			continue
+		}
+		if err := r.e.fabric.RemoveLink(ctx, ep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // part ends what the run has of networks.
 func (r *run) part(ctx context.Context) {
 	if !r.joined {
@@ -88,8 +123,12 @@ func (r *run) part(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
 	defer cancel()
+	m := r.e.networks.Membership(r.c.id)
 	if err := r.e.networks.Leave(ctx, r.c.id); err != nil {
 		r.e.log.Error("leave networks", "container", r.c.id, "error", err)
+	}
+	if err := r.unplug(ctx, m); err != nil {
+		r.e.log.Error("remove links from a shared sandbox", "container", r.c.id, "error", err)
 	}
 }
 

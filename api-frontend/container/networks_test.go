@@ -32,12 +32,13 @@ type fakeNetworks struct {
 	names   *guestv1.NameTable
 	refuse  map[string]error // by the method's name.
 	foreign []string         // sandboxes that are the fabric's own.
+	links   map[string]bool  // that were added to sandboxes, by endpoint.
 	address netip.Prefix     // of new endpoints.
 }
 
 func newFakeNetworks() *fakeNetworks {
 	return &fakeNetworks{
-		members: map[string]*desired.Membership{}, open: map[string]bool{}, refuse: map[string]error{}, names: &guestv1.NameTable{Generation: 1},
+		members: map[string]*desired.Membership{}, open: map[string]bool{}, refuse: map[string]error{}, links: map[string]bool{}, names: &guestv1.NameTable{Generation: 1},
 		address: netip.MustParsePrefix("172.18.0.2/16"),
 	}
 }
@@ -154,6 +155,20 @@ func (fakeFabric) Counters(_ context.Context, ids ...string) (all []network.Coun
 		all = append(all, network.Counters{EndpointID: id, RxBytes: 7})
 	}
 	return all, nil
+}
+
+func (f fakeFabric) AddLink(_ context.Context, ep *desired.Endpoint) error {
+	f.n.mu.Lock()
+	defer f.n.mu.Unlock()
+	f.n.links[ep.ID] = true
+	return nil
+}
+
+func (f fakeFabric) RemoveLink(_ context.Context, ep *desired.Endpoint) error {
+	f.n.mu.Lock()
+	defer f.n.mu.Unlock()
+	delete(f.n.links, ep.ID)
+	return nil
 }
 
 func (fakeFabric) Prepare() {}
@@ -368,5 +383,26 @@ func TestLinksOfTheDefaultNetwork(t *testing.T) {
 	for _, id := range []string{parent, child} {
 		check(t, w.engine.Remove(t.Context(), id, RemoveOptions{Force: true}))
 	}
+	w.idle()
+}
+
+// A container that shares another one's processes and not its network gets its link in the other's sandbox.
+func TestNetworkOfOwnInASharedSandbox(t *testing.T) {
+	w := newWorld(t)
+	owner := w.run("run", in("mine"), func(r *normal.Request) { r.HostConfig.IpcMode = "shareable" })
+	joiner := w.run("run", in("mine"), func(r *normal.Request) { r.HostConfig.PidMode = types.PidMode("container:" + owner) })
+	links := func() int {
+		w.networks.mu.Lock()
+		defer w.networks.mu.Unlock()
+		return len(w.networks.links)
+	}
+	if links() != 1 || w.helper.Box(owner).Network(joiner).Config == nil {
+		t.Errorf("%d links were added", links())
+	}
+	check(t, w.engine.Remove(t.Context(), joiner, RemoveOptions{Force: true}))
+	if links() != 0 {
+		t.Errorf("%d links are left", links())
+	}
+	check(t, w.engine.Remove(t.Context(), owner, RemoveOptions{Force: true}))
 	w.idle()
 }

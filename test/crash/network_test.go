@@ -29,8 +29,8 @@ func pair(t *testing.T) (server, client string) {
 	})
 	server = arca.Start(t, "--network", n, "--network-alias", "server", "busybox", "sh", "-c", "mkdir /www; echo here > /www/index.html; exec httpd -f -p 80 -h /www")
 	client = arca.Start(t, "--network", n, "busybox", "sh", "-c",
-		"until wget -q -T2 -O- http://server/ >/dev/null; do sleep 0.1; done; echo begun; "+
-			"while true; do wget -q -T2 -O- http://server/ >/dev/null && echo ok || echo failed; sleep 0.1; done")
+		"until timeout 2 wget -q -O- http://server/ >/dev/null; do sleep 0.1; done; echo begun; "+
+			"while true; do timeout 2 wget -q -O- http://server/ >/dev/null && echo ok || echo failed; sleep 0.1; done")
 	harness.Eventually(t, 20*time.Second, func() error { return has(t, client, "begun") })
 	return server, client
 }

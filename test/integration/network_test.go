@@ -90,7 +90,7 @@ func TestIsolationOfNetworks(t *testing.T) {
 	one, two := network(t), network(t)
 	web := httpd(t, "--network", one)
 	client := arca.Sleeper(t, "--network", two)
-	arca.Docker(t, "exec", client, "wget", "-qO-", "-T2", "http://"+address(t, web, one)+"/").Exit(1)
+	unreachable(t, client, "http://"+address(t, web, one)+"/")
 	arca.Docker(t, "exec", client, "nslookup", web).Exit(1)
 	gateway := arca.Docker(t, "network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", one).OK().Line()
 	arca.Docker(t, "exec", client, "ping", "-c1", "-W2", gateway).Exit(1)
@@ -232,7 +232,8 @@ func TestPublishedPorts(t *testing.T) {
 
 func TestPublishedUDP(t *testing.T) {
 	t.Parallel()
-	name := arca.Start(t, "-p", "127.0.0.1::5000/udp", "busybox", "sh", "-c", "while true; do echo pong | nc -u -l -p 5000 -w1; done")
+	name := arca.Start(t, "-p", "127.0.0.1::5000/udp", "debian", "perl", "-MIO::Socket::INET", "-e",
+		"my $s = IO::Socket::INET->new(LocalPort => 5000, Proto => 'udp') or die $!; while ($s->recv(my $b, 100)) { $s->send(qq(pong\n)) }")
 	bound := arca.Docker(t, "port", name, "5000/udp").OK().Line()
 	harness.Eventually(t, 15*time.Second, func() error {
 		c, err := net.Dial("udp", bound)

@@ -148,7 +148,7 @@ type helper struct {
 func startHelper(t *testing.T) *helper {
 	t.Helper()
 	root := unpackImage(t)
-	run, err := os.MkdirTemp(filepath.Join(root, "run"), "t")
+	run, err := os.MkdirTemp(filepath.Join(root, "run"), "t") //nolint:usetesting // it has to be inside of the image's root.
 	if err != nil {
 		t.Fatal(err)
 	}

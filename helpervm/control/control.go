@@ -25,9 +25,11 @@ type Switching interface {
 
 // Routing is what makes gateways and decides what is forwarded.
 type Routing interface {
-	Replace(ctx context.Context, port string, uplink plan.Uplink, networks []plan.Network) error
-	Set(ctx context.Context, n plan.Network) error
-	Remove(ctx context.Context, ids []plan.ID) error
+	Replace(port string, uplink plan.Uplink, networks []plan.Network) error
+	Set(n plan.Network) error
+	Remove(ids []plan.ID) error
+	// Await waits for interfaces that are still being made.
+	Await(ctx context.Context, all bool, ids ...plan.ID) error
 	Counters() (map[string]uint64, error)
 }
 
@@ -71,9 +73,10 @@ func (c *Control) Resync(ctx context.Context, r *networkv1.ResyncRequest) (*netw
 		c.tellNames()
 		networks := c.networks()
 		return c.each("resync",
-			func() error { return c.layer3.Replace(ctx, state.OVSLink, state.Uplink, networks) },
+			func() error { return c.layer3.Replace(state.OVSLink, state.Uplink, networks) },
 			func() error { return c.ovn.Replace(ctx, state.OVSLink, networks, c.byNetwork()) })
 	})
+	err = errors.Join(err, c.layer3.Await(ctx, true))
 	return &networkv1.ResyncResponse{}, errgrpc.ToGRPC(err)
 }
 
@@ -94,11 +97,16 @@ func (c *Control) ApplyNetworks(ctx context.Context, r *networkv1.ApplyNetworksR
 			tasks = append(tasks, func() error { return c.ovn.Set(ctx, n, c.endpointsOf(n.ID)) })
 		}
 		c.tellNames()
-		for _, n := range list { // They may wait for an interface: OVN comes first.
-			tasks = append(tasks, func() error { return c.layer3.Set(ctx, n) })
+		for _, n := range list {
+			tasks = append(tasks, func() error { return c.layer3.Set(n) })
 		}
 		return c.each("apply networks", tasks...)
 	})
+	ids := make([]plan.ID, 0, len(list))
+	for _, n := range list {
+		ids = append(ids, n.ID)
+	}
+	err = errors.Join(err, c.layer3.Await(ctx, false, ids...))
 	return &networkv1.ApplyNetworksResponse{}, errgrpc.ToGRPC(err)
 }
 
@@ -115,7 +123,7 @@ func (c *Control) RemoveNetworks(ctx context.Context, r *networkv1.RemoveNetwork
 		maps.DeleteFunc(c.state.Endpoints, func(_ plan.ID, e plan.Endpoint) bool { return slices.Contains(ids, e.Network) })
 		c.tellNames()
 		return c.each("remove networks",
-			func() error { return c.layer3.Remove(ctx, ids) },
+			func() error { return c.layer3.Remove(ids) },
 			func() error { return c.ovn.Remove(ctx, ids) })
 	})
 	return &networkv1.RemoveNetworksResponse{}, errgrpc.ToGRPC(err)

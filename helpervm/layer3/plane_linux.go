@@ -51,18 +51,10 @@ func New(log hclog.Logger) (*Plane, error) {
 
 // Replace makes the plane hold these networks and no other; port is the link that is OVS's alone. What is right already
 // is not touched.
-func (p *Plane) Replace(ctx context.Context, port string, uplink plan.Uplink, networks []plan.Network) error {
+func (p *Plane) Replace(port string, uplink plan.Uplink, networks []plan.Network) error {
 	p.mu.Lock()
-	err := p.replaceLocked(port, uplink, networks)
-	p.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	names := append(make([]string, 0, len(networks)+2), port, uplink.Link)
-	for _, n := range networks {
-		names = append(names, n.Interface())
-	}
-	return p.await(ctx, names...)
+	defer p.mu.Unlock()
+	return p.replaceLocked(port, uplink, networks)
 }
 
 func (p *Plane) replaceLocked(port string, uplink plan.Uplink, networks []plan.Network) error {
@@ -120,18 +112,14 @@ func (p *Plane) replaceLocked(port string, uplink plan.Uplink, networks []plan.N
 }
 
 // Set makes or changes a network.
-func (p *Plane) Set(ctx context.Context, n plan.Network) error {
+func (p *Plane) Set(n plan.Network) error {
 	p.mu.Lock()
-	err := p.setLocked(n)
-	p.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return p.await(ctx, n.Interface())
+	defer p.mu.Unlock()
+	return p.setLocked(n)
 }
 
 // Remove takes networks away.
-func (p *Plane) Remove(_ context.Context, ids []plan.ID) error {
+func (p *Plane) Remove(ids []plan.ID) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var errs []error
@@ -227,24 +215,15 @@ func (p *Plane) announceLocked() {
 	p.mu.changed = make(chan struct{})
 }
 
-// await waits until all named interfaces are as they shall be. One that does not appear in time is taken up when it does.
-func (p *Plane) await(ctx context.Context, names ...string) error {
+// Await waits until the interfaces of these networks are as they shall be, and with all those of every network, the
+// uplink and the ovs link. One that does not appear in time is taken up when it does.
+func (p *Plane) Await(ctx context.Context, all bool, ids ...plan.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, linkLimit)
 	defer cancel()
 	for {
 		p.mu.Lock()
 		changed := p.mu.changed
-		var missing []string
-		var problem error
-		for _, name := range names {
-			if name == "" {
-				continue
-			}
-			if _, done := p.mu.done[name]; !done {
-				missing = append(missing, name)
-				problem = errors.Join(problem, p.mu.problems[name])
-			}
-		}
+		missing, problem := p.missingLocked(all, ids)
 		p.mu.Unlock()
 		if len(missing) == 0 {
 			return nil
@@ -258,6 +237,30 @@ func (p *Plane) await(ctx context.Context, names ...string) error {
 			return fmt.Errorf("the interfaces %v did not appear and will be taken up when they do: %w", missing, errdefs.ErrUnavailable)
 		}
 	}
+}
+
+// missingLocked are the names of interfaces that are not as they shall be, and why.
+func (p *Plane) missingLocked(all bool, ids []plan.ID) (missing []string, problem error) {
+	var names []string
+	if all {
+		names = append(slices.Collect(maps.Keys(p.mu.owners)), p.mu.uplink.Link, p.mu.port)
+	}
+	for _, id := range ids {
+		if n, ok := p.mu.networks[id]; ok {
+			names = append(names, n.Interface())
+		}
+	}
+	for _, name := range names {
+		if _, done := p.mu.done[name]; !done && name != "" {
+			missing = append(missing, name)
+			// What is more than absent comes first, so that it is told.
+			if err := p.mu.problems[name]; err != nil && (problem == nil || isAbsent(problem)) {
+				problem = err
+			}
+		}
+	}
+	slices.Sort(missing)
+	return missing, problem
 }
 
 // Problem says what keeps the plane from being as it shall be; empty: nothing does.

@@ -80,10 +80,10 @@ func ends(family string, from, to []netip.Prefix) []string {
 
 // ports of a rule, at one end.
 func ports(r plan.Rule, protocol, end string) string {
-	switch {
-	case r.PortFirst == 0:
+	switch r.PortFirst {
+	case 0:
 		return protocol
-	case r.PortFirst == r.PortLast:
+	case r.PortLast:
 		return fmt.Sprintf("%s.%s == %d", protocol, end, r.PortFirst)
 	default:
 		return fmt.Sprintf("%d <= %s.%s <= %d", r.PortFirst, protocol, end, r.PortLast)

@@ -15,7 +15,7 @@ const (
 	// beatInterval is how often the daemons are asked for a sign of life.
 	beatInterval = 5 * time.Second
 	// AnswerLimit is how long a daemon may take for its answer until it is said to hang.
-	AnswerLimit = 10 * time.Second
+	AnswerLimit = 15 * time.Second
 )
 
 // pulse is when the daemons were asked last. Each beat raises a number in a database that a daemon, when it has done all

@@ -4,6 +4,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Boxed once: they happen all the time.
+var (
+	errAgain       error = unix.EAGAIN
+	errNoBuffers   error = unix.ENOBUFS
+	errInterrupted error = unix.EINTR
+)
+
 // These are asked of what readFD and writeFD return, which is a bare errno.
 func wouldBlock(err error) bool  { return isErrno(err, unix.EAGAIN) }
 func noBuffers(err error) bool   { return isErrno(err, unix.ENOBUFS) }

@@ -39,12 +39,6 @@ func errnoError(e unix.Errno) error {
 	return e
 }
 
-var (
-	errAgain       error = unix.EAGAIN
-	errNoBuffers   error = unix.ENOBUFS
-	errInterrupted error = unix.EINTR
-)
-
 // setUp makes a TAP what o says; whoever re-opened it may have got the kernel's defaults.
 func setUp(fd int, o LinkOptions) error {
 	if o.VnetHeader == 0 {

@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -171,6 +170,6 @@ func wantStream(t *testing.T, s *station, want []byte) {
 		}
 	}
 	if !bytes.Equal(got, want) {
-		t.Fatal(fmt.Sprintf("the stream of %d bytes differs", len(want)))
+		t.Fatalf("the stream of %d bytes differs", len(want))
 	}
 }

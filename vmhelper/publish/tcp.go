@@ -60,48 +60,55 @@ func (o *port) carry(c *net.TCPConn) {
 		return
 	}
 	client := unmap(c.RemoteAddr().(*net.TCPAddr).AddrPort())
-	ctx := o.connections()
-	inside, n, f, err := o.connect(ctx, client)
+	in, err := o.connect(client)
 	if err != nil {
 		o.p.cfg.Log.Debug("connect client", "port", o.ID, "client", client, "error", err)
 		_ = c.SetLinger(0) // The client is told by a reset.
 		_ = c.Close()
 		return
 	}
-	if err := netstack.Splice(ctx, c, inside); err != nil {
+	if err := netstack.Splice(in.ctx, c, in.conn); err != nil {
 		o.p.cfg.Log.Debug("a connection failed", "port", o.ID, "client", client, "error", err)
 	}
-	inside.Ended(endLimit, func() { n.release(f) })
+	in.conn.Ended(endLimit, func() { in.network.release(in.flow) })
+}
+
+// inside is a connection to an endpoint.
+type inside struct {
+	ctx     context.Context // it ends when the endpoint goes.
+	conn    *netstack.Conn
+	network *network
+	flow    relay.Flow
 }
 
 var errRule = errors.New("a rule forbids it")
 
-func (o *port) connect(ctx context.Context, client netip.AddrPort) (*netstack.Conn, *network, relay.Flow, error) {
+func (o *port) connect(client netip.AddrPort) (in inside, err error) {
 	if !o.allows(client.Addr()) {
-		return nil, nil, relay.Flow{}, errRule
+		return in, errRule
 	}
-	e, err := o.awaitEndpoint(ctx)
+	live, e, err := o.awaitEndpoint()
 	if err != nil {
-		return nil, nil, relay.Flow{}, err
+		return in, err
 	}
 	w, err := o.find(e, client)
 	if err != nil {
-		return nil, nil, relay.Flow{}, err
+		return in, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	ctx, cancel := context.WithTimeout(live, dialLimit)
 	defer cancel()
 	for try := 1; ; try++ {
 		f, err := w.network.reserve(o.Protocol, w.from, w.to)
 		if err != nil {
-			return nil, nil, f, err
+			return in, err
 		}
 		c, err := netstack.Dial(ctx, o.p.stack, w.network.nic, f.Remote, f.Endpoint)
 		if err == nil {
-			return c, w.network, f, nil
+			return inside{live, c, w.network, f}, nil
 		}
 		w.network.release(f)
 		if !errors.Is(err, syscall.EADDRINUSE) || try == dialTries {
-			return nil, nil, f, err
+			return in, err
 		}
 		// The stack still remembers a connection by this port.
 		w.from = netip.AddrPortFrom(w.from.Addr(), randomEphemeral())

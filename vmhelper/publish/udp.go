@@ -85,6 +85,7 @@ func (fs *udpFlows) get(key flowKey) *udpFlow {
 
 func (fs *udpFlows) begin(key flowKey) (*udpFlow, error) {
 	o := fs.o
+	live := o.connections()
 	e, ok := o.p.cfg.Table.Endpoint(o.Endpoint)
 	if !ok {
 		return nil, errAbsent
@@ -111,7 +112,6 @@ func (fs *udpFlows) begin(key flowKey) (*udpFlow, error) {
 	}
 	fs.all[key] = f
 	fs.mu.Unlock()
-	live := o.connections()
 	o.wg.Go(func() { fs.answer(f, live.Done()) })
 	return f, nil
 }

@@ -21,19 +21,19 @@ type way struct {
 	from, to netip.AddrPort
 }
 
-// awaitEndpoint waits for the endpoint to be in the table.
-func (o *port) awaitEndpoint(ctx context.Context) (Endpoint, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, endpointWait, errAbsent)
+// awaitEndpoint waits for the endpoint to be in the table. The context that it returns ends when it goes.
+func (o *port) awaitEndpoint() (context.Context, Endpoint, error) {
+	wait, cancel := context.WithTimeoutCause(o.ctx, endpointWait, errAbsent)
 	defer cancel()
 	for {
-		changed := o.p.cfg.Table.Changed()
+		changed, live := o.p.cfg.Table.Changed(), o.connections()
 		if e, ok := o.p.cfg.Table.Endpoint(o.Endpoint); ok {
-			return e, nil
+			return live, e, nil
 		}
 		select {
 		case <-changed:
-		case <-ctx.Done():
-			return Endpoint{}, context.Cause(ctx)
+		case <-wait.Done():
+			return nil, Endpoint{}, context.Cause(wait)
 		}
 	}
 }

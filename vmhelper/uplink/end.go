@@ -106,7 +106,7 @@ func (e *end) intercept(protocol tcpip.NetworkProtocolNumber, packet []byte) boo
 	s := e.settings.Load()
 	switch {
 	case protocol == header.ARPProtocolNumber:
-		return !header.ARP(packet).IsValid() || !isAddress(header.ARP(packet).ProtocolAddressTarget(), s.Address)
+		return !header.ARP(packet).IsValid() || !s.here(header.ARP(packet).ProtocolAddressTarget())
 	case protocol == header.IPv4ProtocolNumber:
 		return e.intercept4(s, packet)
 	case protocol == header.IPv6ProtocolNumber:
@@ -115,9 +115,10 @@ func (e *end) intercept(protocol tcpip.NetworkProtocolNumber, packet []byte) boo
 	return true
 }
 
-func isAddress(b []byte, a netip.Addr) bool {
-	x, ok := netip.AddrFromSlice(b)
-	return ok && x == a
+// here tells whether an address is one of this end, whose MAC is asked for.
+func (s *Settings) here(b []byte) bool {
+	a, ok := netip.AddrFromSlice(b)
+	return ok && (a == s.Address || a == s.Address6 || a == s.DNS || a == s.Host)
 }
 
 func (e *end) intercept4(s *Settings, packet []byte) bool {
@@ -129,7 +130,7 @@ func (e *end) intercept4(s *Settings, packet []byte) bool {
 	if to.IsMulticast() || to == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		return true
 	}
-	if h.TransportProtocol() != header.ICMPv4ProtocolNumber || to == s.Address {
+	if h.TransportProtocol() != header.ICMPv4ProtocolNumber || to == s.Address || to == s.DNS {
 		return false
 	}
 	m := header.ICMPv4(h.Payload())
@@ -159,9 +160,9 @@ func (e *end) intercept6(s *Settings, packet []byte) bool {
 	}
 	switch m.Type() {
 	case header.ICMPv6NeighborSolicit:
-		return len(m) < header.ICMPv6NeighborSolicitMinimumSize || !isAddress(m[8:24], s.Address6)
+		return len(m) < header.ICMPv6NeighborSolicitMinimumSize || !s.here(m[8:24])
 	case header.ICMPv6EchoRequest:
-		if to == s.Address6 {
+		if to == s.Address6 || to == s.DNS {
 			return false
 		}
 		if !to.IsMulticast() {

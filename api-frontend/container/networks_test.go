@@ -406,3 +406,20 @@ func TestNetworkOfOwnInASharedSandbox(t *testing.T) {
 	check(t, w.engine.Remove(t.Context(), owner, RemoveOptions{Force: true}))
 	w.idle()
 }
+
+// TestStartAfterACopy: a sandbox that was booted for a copy into a created container has no links; its start adds them.
+func TestStartAfterACopy(t *testing.T) {
+	w := newWorld(t)
+	id := w.create("run", in("mine"))
+	_, err := w.engine.Changes(t.Context(), id)
+	check(t, err)
+	check(t, w.engine.Start(t.Context(), id))
+	if n := w.helper.Calls()["CreateSandbox"]; n != 1 {
+		t.Errorf("%d boots", n)
+	}
+	if got := w.helper.Switch.Links(id); !slices.Equal(got, []string{"e1"}) {
+		t.Errorf("links %v were added", got)
+	}
+	check(t, w.engine.Remove(t.Context(), id, RemoveOptions{Force: true}))
+	w.idle()
+}

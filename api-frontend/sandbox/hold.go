@@ -67,6 +67,9 @@ func (m *Manager) take(ctx context.Context, spec *vmhelperv1.SandboxSpec) (*Box,
 
 func (m *Manager) bootLocked(ctx context.Context, spec *vmhelperv1.SandboxSpec) (*Box, error) {
 	if b := m.Box(spec.Id); b != nil {
+		if err := m.addLinks(ctx, spec); err != nil {
+			return nil, err
+		}
 		req := b.missing(spec)
 		if req == nil {
 			return b, nil
@@ -98,6 +101,24 @@ func (m *Manager) bootLocked(ctx context.Context, spec *vmhelperv1.SandboxSpec) 
 	}
 	b.addRefs(resp.Attachments)
 	return b, m.add(b)
+}
+
+// addLinks adds the links of spec to a sandbox that runs: one that was booted for maintenance has none. Where links are
+// fixed at boot (trunks) it has them.
+func (m *Manager) addLinks(ctx context.Context, spec *vmhelperv1.SandboxSpec) error {
+	if !m.Info().GetFeatures().GetHotLink() {
+		return nil
+	}
+	for _, l := range spec.Links {
+		err := m.client.Network(ctx, func(ctx context.Context, n vmhelperv1.NetworkClient) error {
+			_, err := n.AddLink(ctx, &vmhelperv1.AddLinkRequest{SandboxId: spec.Id, Link: l})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("add link %s: %w", l.Name, err)
+		}
+	}
+	return nil
 }
 
 // disown ends a sandbox whose boot failed for this side, though perhaps not for the other.

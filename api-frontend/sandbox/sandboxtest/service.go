@@ -16,7 +16,7 @@ import (
 // Info implements the API.
 func (h *Helper) Info(context.Context, *vmhelperv1.InfoRequest) (*vmhelperv1.InfoResponse, error) {
 	return &vmhelperv1.InfoResponse{Version: "test", Driver: "fake", VolumeRoot: "/volumes", Features: &vmhelperv1.Features{
-		HotDisk: true, HotShare: true, HostNetwork: true, HostPid: true, HostIpc: true, HostUts: true, SharedVolumes: true,
+		HotDisk: true, HotShare: true, HotLink: true, HostNetwork: true, HostPid: true, HostIpc: true, HostUts: true, SharedVolumes: true,
 	}}, nil
 }
 

@@ -35,7 +35,7 @@ type Routing interface {
 
 // Names is what answers queries for names.
 type Names interface {
-	Set(upstream netip.Addr, clients []netip.Prefix)
+	Set(upstream, host netip.Addr, clients []netip.Prefix)
 	Counters() map[string]uint64
 }
 
@@ -267,5 +267,5 @@ func (c *Control) tellNames() {
 			clients = append(clients, s.Prefix)
 		}
 	}
-	c.names.Set(c.state.Uplink.DNS, clients)
+	c.names.Set(c.state.Uplink.DNS, c.state.Uplink.Host, clients)
 }

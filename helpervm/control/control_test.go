@@ -92,7 +92,7 @@ type fakeNames struct {
 	clients  []netip.Prefix
 }
 
-func (f *fakeNames) Set(upstream netip.Addr, clients []netip.Prefix) {
+func (f *fakeNames) Set(upstream, _ netip.Addr, clients []netip.Prefix) {
 	f.upstream, f.clients = upstream, clients
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,11 +20,14 @@ const (
 	maxUnderWay = 1024
 	plainUDP    = 512 // what a client without EDNS0 takes.
 	defaultPort = "53"
+	hostName    = "host.docker.internal."
+	hostTTL     = 600
 )
 
 // settings are replaced as a whole.
 type settings struct {
 	upstream string // "" : there is none.
+	host     netip.Addr
 	clients  []netip.Prefix
 }
 
@@ -42,9 +46,9 @@ func NewForwarder() *Forwarder {
 	return f
 }
 
-// Set says where to ask (an invalid address: nowhere) and whose queries to answer.
-func (f *Forwarder) Set(upstream netip.Addr, clients []netip.Prefix) {
-	s := &settings{clients: clients}
+// Set says where to ask (an invalid address: nowhere), what stands for the host, and whose queries to answer.
+func (f *Forwarder) Set(upstream, host netip.Addr, clients []netip.Prefix) {
+	s := &settings{clients: clients, host: host}
 	if upstream.IsValid() {
 		s.upstream = net.JoinHostPort(upstream.String(), defaultPort)
 	}
@@ -79,6 +83,9 @@ func (f *Forwarder) answer(s *settings, client net.Addr, query *dns.Msg, overTCP
 	if !s.serves(client) || len(query.Question) != 1 || query.Opcode != dns.OpcodeQuery {
 		return refuse(query, dns.RcodeRefused)
 	}
+	if strings.EqualFold(query.Question[0].Name, hostName) && s.host.IsValid() {
+		return s.aboutHost(query)
+	}
 	select {
 	case f.underWay <- struct{}{}:
 		defer func() { <-f.underWay }()
@@ -109,6 +116,20 @@ func (s *settings) serves(client net.Addr) bool {
 		}
 	}
 	return false
+}
+
+// aboutHost answers for the machine's own name. Containers on user-defined networks have it from their own resolver; on
+// the default network, where Docker resolves no names of containers, they ask here.
+func (s *settings) aboutHost(query *dns.Msg) *dns.Msg {
+	m := refuse(query, dns.RcodeSuccess)
+	head := dns.RR_Header{Name: query.Question[0].Name, Rrtype: query.Question[0].Qtype, Class: dns.ClassINET, Ttl: hostTTL}
+	switch qtype := query.Question[0].Qtype; {
+	case qtype == dns.TypeA && s.host.Is4():
+		m.Answer = []dns.RR{&dns.A{Hdr: head, A: s.host.AsSlice()}}
+	case qtype == dns.TypeAAAA && s.host.Is6():
+		m.Answer = []dns.RR{&dns.AAAA{Hdr: head, AAAA: s.host.AsSlice()}}
+	}
+	return m
 }
 
 func refuse(query *dns.Msg, code int) *dns.Msg {

@@ -113,7 +113,7 @@ func TestForwardRefuses(t *testing.T) {
 	if m := ask(t, "udp", server, 0); m.Rcode != dns.RcodeRefused {
 		t.Errorf("a stranger gets %v", m)
 	}
-	f.Set(netip.Addr{}, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
+	f.Set(netip.Addr{}, netip.Addr{}, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 	if m := ask(t, "udp", server, 1232); m.Rcode != dns.RcodeServerFailure || m.IsEdns0() == nil {
 		t.Errorf("without a resolver: %v", m)
 	}
@@ -190,4 +190,35 @@ func (*recorder) RemoteAddr() net.Addr { return &net.UDPAddr{IP: net.IPv4(127, 0
 func (r *recorder) WriteMsg(m *dns.Msg) error {
 	r.answer = m
 	return nil
+}
+
+// TestHost: the host's name is answered here, whatever the resolvers say of it.
+func TestHost(t *testing.T) {
+	f := NewForwarder()
+	f.Set(netip.Addr{}, netip.MustParseAddr("192.168.127.254"), []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
+	server := serve(t, f)
+	for _, tc := range []struct {
+		name  string
+		qtype uint16
+		code  int
+		want  string
+	}{
+		{"Host.docker.internal.", dns.TypeA, dns.RcodeSuccess, "192.168.127.254"},
+		{"host.docker.internal.", dns.TypeAAAA, dns.RcodeSuccess, ""},
+		{"other.docker.internal.", dns.TypeA, dns.RcodeServerFailure, ""},
+	} {
+		q := new(dns.Msg)
+		q.SetQuestion(tc.name, tc.qtype)
+		m, _, err := new(dns.Client).ExchangeContext(t.Context(), q, server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if len(m.Answer) == 1 {
+			got = m.Answer[0].(*dns.A).A.String()
+		}
+		if m.Rcode != tc.code || got != tc.want {
+			t.Errorf("%s %d: %v", tc.name, tc.qtype, m)
+		}
+	}
 }

@@ -61,7 +61,6 @@ func TestRun(t *testing.T) {
 		{"unprivileged mount", []string{"busybox", "mount", "-t", "tmpfs", "none", "/tmp"}, 1, "", "ermission denied"},
 		{"device", []string{"--device", "/dev/zero:/dev/nothing", "busybox", "sh", "-c", "head -c 3 /dev/nothing | wc -c"}, 0, "3\n", ""},
 		{"name of one character", []string{"--name", "a", "busybox", "true"}, 125, "", "Invalid container name (a), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"},
-		{"published port", []string{"-p", "8080:80", "busybox", "true"}, 125, "", ""},
 		{"unknown network", []string{"--network", "no-such-network", "busybox", "true"}, 125, "", ""},
 		{"too little memory", []string{"-m", "1m", "busybox", "true"}, 125, "", "Minimum memory limit allowed is 6MB"},
 	} {

@@ -20,8 +20,8 @@ func TestCommit(t *testing.T) {
 	name := harness.Name(t)
 	image := strings.ToLower(name) + "-image"
 	arca.Docker(t, "run", "-d", "--name", name, "-e", "A=1", "-v", "/volume", "busybox", "sh", "-c",
-		"mkdir /new && echo one > /new/f && echo kept > /volume/f && rm -r /etc/passwd && touch -h /link; ln -s /new/f /link; echo ready; sleep 1000").OK()
-	t.Cleanup(func() { arca.Docker(t, "rm", "-f", "-v", name) })
+		"mkdir /new && echo one > /new/f && echo kept > /volume/f && rm -r /etc/passwd && ln -s /new/f /link; echo ready; sleep 1000").OK()
+	defer arca.Docker(t, "rm", "-f", "-v", name)
 	harness.Eventually(t, 10*time.Second, func() error {
 		if out := arca.Docker(t, "logs", name).OK().Stdout; out != "ready\n" {
 			return fmt.Errorf("it says %q", out)
@@ -29,7 +29,7 @@ func TestCommit(t *testing.T) {
 		return nil
 	})
 	id := strings.TrimSpace(arca.Docker(t, "commit", "-a", "me", "-m", "why", "-c", `CMD ["cat", "/new/f", "/link"]`, "-c", "ENV B=2", name, image).OK().Stdout)
-	t.Cleanup(func() { arca.Docker(t, "rmi", "-f", image) })
+	defer arca.Docker(t, "rmi", "-f", image)
 	if got := arca.Inspect(t, name, "{{.State.Status}}"); got != "running" {
 		t.Errorf("the container is %s afterwards", got)
 	}
@@ -41,9 +41,9 @@ func TestCommit(t *testing.T) {
 	arca.Docker(t, "history", "--no-trunc", image).OK().OutHas("why", "sleep 1000")
 	// A commit of a commit, of a container that has ended, that changes nothing.
 	arca.Docker(t, "run", "--name", name+"-2", image, "true").OK()
-	t.Cleanup(func() { arca.Docker(t, "rm", "-f", name+"-2") })
+	defer arca.Docker(t, "rm", "-f", name+"-2")
 	again := strings.TrimSpace(arca.Docker(t, "commit", name+"-2").OK().Stdout)
-	t.Cleanup(func() { arca.Docker(t, "rmi", "-f", again) })
+	defer arca.Docker(t, "rmi", "-f", again)
 	arca.Docker(t, "run", "--rm", again, "cat", "/new/f").OK().Out("one\n")
 	// It can leave the machine.
 	tar := filepath.Join(t.TempDir(), "image.tar")
@@ -62,10 +62,10 @@ func TestImportWithChanges(t *testing.T) {
 	image := strings.ToLower(name)
 	tar := filepath.Join(t.TempDir(), "root.tar")
 	arca.Docker(t, "create", "--name", name, "busybox", "true").OK()
-	t.Cleanup(func() { arca.Docker(t, "rm", "-f", name) })
+	defer arca.Docker(t, "rm", "-f", name)
 	arca.Docker(t, "export", "-o", tar, name).OK()
 	arca.Docker(t, "import", "-c", "ENV A=x", "-c", "ENTRYPOINT [\"sh\", \"-c\"]", "-c", "CMD [\"echo $A\"]", "-m", "why", tar, image).OK()
-	t.Cleanup(func() { arca.Docker(t, "rmi", "-f", image) })
+	defer arca.Docker(t, "rmi", "-f", image)
 	arca.Docker(t, "run", "--rm", image).OK().Out("x\n")
 	arca.Docker(t, "import", "-c", "FROM x", tar).Exit(1).ErrHas("from is not a valid change command")
 }

@@ -18,19 +18,10 @@ import (
 // actions are the ways to fail.
 var actions = []string{"error", "kill", "delay:300ms", "panic"}
 
-const notWired = "containers have no networks yet"
-
 // unreachable are points that no session of one user reaches, and why.
 var unreachable = map[string]string{
 	"frontend/agent/Shutdown":        "vmhelper alone asks an agent to shut down",
 	"frontend/agent/Shutdown/answer": "vmhelper alone asks an agent to shut down",
-
-	"frontend/agent/ConfigureNetwork":        notWired,
-	"frontend/agent/ConfigureNetwork/answer": notWired,
-	"frontend/agent/SetNames":                notWired,
-	"frontend/agent/SetNames/answer":         notWired,
-	"frontend/agent/WriteFiles":              notWired,
-	"frontend/agent/WriteFiles/answer":       notWired,
 }
 
 // share is the part of the cases that is tried, by ARCA_SOAK as with the storms: 1 is all of them. Without it a fortieth

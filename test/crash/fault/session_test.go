@@ -123,6 +123,7 @@ func (s *session) run() {
 	s.repaired(func() error { _, err := s.try("start", s.name); return err }, []string{"pause", s.name}, "already paused")
 	s.docker([]string{"unpause", s.name}, "not paused", "is not running")
 	s.joiner()
+	s.networks()
 	s.agent()
 	s.daemons()
 	s.docker([]string{"ps", "-a", "-s"})
@@ -157,6 +158,19 @@ func (s *session) joiner() {
 	s.repaired(func() error { _, err := s.try("start", s.name); return err }, []string{"start", name})
 	s.repaired(func() error { return errors.Join(second(s.try("start", s.name)), second(s.try("start", name))) }, []string{"wait", name})
 	s.docker([]string{"rm", "-f", name}, "No such container")
+}
+
+// networks runs a container in a network of its own, with a published port, and connects it to another one.
+func (s *session) networks() {
+	s.t.Helper()
+	name := s.name + "-net"
+	s.docker([]string{"network", "create", name}, "already exists")
+	s.docker([]string{"create", "--name", name, "--network", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000"}, "already in use")
+	s.docker([]string{"start", name})
+	s.alive(name, "network", "connect", "bridge", name)
+	s.docker([]string{"network", "disconnect", "bridge", name}, "is not connected")
+	s.docker([]string{"rm", "-f", name}, "No such container")
+	s.docker([]string{"network", "rm", name}, "not found")
 }
 
 func second(_ string, err error) error { return err }

@@ -30,10 +30,14 @@ func (s *Service) Connect(ctx context.Context, ref, container string, settings *
 	if err != nil {
 		return err
 	}
-	if connected != nil {
-		s.tell(connected, events.ActionConnect, rec.ID)
+	if connected == nil {
+		return nil
 	}
-	return nil
+	s.tell(connected, events.ActionConnect, rec.ID)
+	if len(settings.Links) == 0 {
+		return nil
+	}
+	return s.spread(ctx, []string{rec.ID}) // Its own names for others are in the record, which is committed now.
 }
 
 // connect is Connect under the container's turn. It returns the network if the container runs.

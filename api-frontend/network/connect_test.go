@@ -29,7 +29,7 @@ func TestConnectOfARunningContainer(t *testing.T) {
 	take(w, &w.told)
 	take(w, &w.calls)
 	err := s.Connect(t.Context(), "alpha", "a", &network.EndpointSettings{
-		Aliases: []string{"web"}, IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: addr("10.1.0.9")}, EndpointID: "nonsense",
+		Aliases: []string{"web"}, Links: []string{"n:friend"}, IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: addr("10.1.0.9")}, EndpointID: "nonsense",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestConnectOfARunningContainer(t *testing.T) {
 	if got := shown(s.Ports(rec)); got != "80/tcp 0.0.0.0:32768 [::]:32768" {
 		t.Error(got)
 	}
-	if lookup(w.names[neighbour.ContainerID], "web") != "10.1.0.9" || lookup(w.names[a.ID], "n") == "-" {
+	if lookup(w.names[neighbour.ContainerID], "web") != "10.1.0.9" || lookup(w.names[a.ID], "n") == "-" || lookup(w.names[a.ID], "friend") != "10.1.0.2" {
 		t.Error("the neighbours do not know each other")
 	}
 	for _, tc := range []struct {

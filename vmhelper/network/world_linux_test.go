@@ -305,3 +305,8 @@ func echoes(t testing.TB, l net.Listener, seen chan<- string) {
 	}()
 	t.Cleanup(func() { _ = l.Close(); cancel(nil); <-done })
 }
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}

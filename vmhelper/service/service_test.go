@@ -40,6 +40,11 @@ func (noStore) Names(context.Context, string) ([]string, error) { return nil, ni
 
 func serve(t *testing.T, d *fake.Driver, frontendUID uint32) vmhelperv1.VMHelperClient {
 	t.Helper()
+	return vmhelperv1.NewVMHelperClient(serveConn(t, d, frontendUID))
+}
+
+func serveConn(t *testing.T, d *fake.Driver, frontendUID uint32) *grpc.ClientConn {
+	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	sock := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", sock)
@@ -67,7 +72,7 @@ func serve(t *testing.T, d *fake.Driver, frontendUID uint32) vmhelperv1.VMHelper
 		}
 		_ = d.Close()
 	})
-	return vmhelperv1.NewVMHelperClient(cc)
+	return cc
 }
 
 func TestEveryMethodHasItsCallers(t *testing.T) {

@@ -100,9 +100,10 @@ func (r *run) plug(ctx context.Context, rec *record.Container) error {
 	return nil
 }
 
-// unplug takes the links out of the sandbox, which goes on.
+// unplug takes the links out of a sandbox that goes on: whoever is left in the network namespace of a container that
+// has ended is without a network, as in dockerd, and the next run has links of its own.
 func (r *run) unplug(ctx context.Context, m *desired.Membership) error {
-	if m == nil || r.c.Record().Sandbox == "" {
+	if m == nil || r.box == nil || !r.box.HeldByOthers(r.c.id) {
 		return nil
 	}
 	for _, ep := range m.Endpoints {

@@ -33,6 +33,7 @@ type fakeNetworks struct {
 	refuse  map[string]error // by the method's name.
 	foreign []string         // sandboxes that are the fabric's own.
 	links   map[string]bool  // that were added to sandboxes, by endpoint.
+	removed int              // links that were taken out of sandboxes.
 	address netip.Prefix     // of new endpoints.
 }
 
@@ -168,6 +169,7 @@ func (f fakeFabric) RemoveLink(_ context.Context, ep *desired.Endpoint) error {
 	f.n.mu.Lock()
 	defer f.n.mu.Unlock()
 	delete(f.n.links, ep.ID)
+	f.n.removed++
 	return nil
 }
 
@@ -422,4 +424,29 @@ func TestStartAfterACopy(t *testing.T) {
 	}
 	check(t, w.engine.Remove(t.Context(), id, RemoveOptions{Force: true}))
 	w.idle()
+}
+
+// A container that starts again in a sandbox that another one keeps has left no link of its last run behind.
+func TestRestartUnderAnother(t *testing.T) {
+	w := newWorld(t)
+	first := w.run("run", in("mine"))
+	joiner := w.run("run", in("container:"+first))
+	removed := func() int {
+		w.networks.mu.Lock()
+		defer w.networks.mu.Unlock()
+		return w.networks.removed
+	}
+	for i := range 2 {
+		check(t, w.engine.Restart(t.Context(), first, StopOptions{}))
+		if removed() != i+1 || !slices.Equal(w.helper.Switch.Links(first), []string{"e1"}) {
+			t.Errorf("%d links were removed in %d restarts, %v were added", removed(), i+1, w.helper.Switch.Links(first))
+		}
+	}
+	check(t, w.engine.Stop(t.Context(), joiner, StopOptions{}))
+	// With the last container the sandbox goes, and its links with it.
+	check(t, w.engine.Stop(t.Context(), first, StopOptions{}))
+	w.idle()
+	if removed() != 2 {
+		t.Errorf("%d links were removed from a sandbox that went", removed())
+	}
 }

@@ -105,8 +105,8 @@ func (b *Box) dropRefs(req *vmhelperv1.RemoveDisksRequest) {
 	}
 }
 
-// heldByOthers tells whether the sandbox goes on when this container lets go of it.
-func (b *Box) heldByOthers(container string) bool {
+// HeldByOthers tells whether the sandbox goes on when this container lets go of it.
+func (b *Box) HeldByOthers(container string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.deadReason != "" {

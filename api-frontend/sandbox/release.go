@@ -17,7 +17,7 @@ func (m *Manager) Release(ctx context.Context, b *Box, container string, leave f
 		return err
 	}
 	defer m.locks.Unlock(b.ID)
-	if !b.heldByOthers(container) {
+	if !b.HeldByOthers(container) {
 		return m.stopLocked(ctx, b)
 	}
 	req, err := leave(ctx)

@@ -147,6 +147,11 @@ func TestNetworkModes(t *testing.T) {
 		if got := p.exec("main", "cat", "/sys/class/net/eth0/address"); got != subnet(c, "02:42:ac:1d:%SUBNET%:77") {
 			t.Errorf("main's hardware address is %s", got)
 		}
+		// A service that starts again while another one is in its network namespace has its network again.
+		p.compose("restart", "--no-deps", "main").OK()
+		if got := ask(t, other, "/fetch", "url", "http://main:8080/client"); !strings.Contains(got, ":") {
+			t.Errorf("main answers %q after a restart", got)
+		}
 		if got := p.exec("lonely", "ls", "/sys/class/net"); got != "lo" {
 			t.Errorf("the lonely one has %s", got)
 		}

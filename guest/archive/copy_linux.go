@@ -159,15 +159,17 @@ func Put(root *rootfs.Root, path string, r io.Reader, o PutOptions) error {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	defer cleanup()
+	in := readAhead(r)
+	defer in.stop()
 	return Inside(root, func() error {
 		dir, err := destination(path, o.ReadOnly)
 		if err != nil {
 			return err
 		}
-		if err := archive.UntarUncompressed(r, dir, opts); err != nil {
+		if err := archive.UntarUncompressed(in, dir, opts); err != nil {
 			return err
 		}
-		_, err = io.Copy(io.Discard, r) // The padding after the archive's end.
+		_, err = io.Copy(io.Discard, in) // The padding after the archive's end.
 		return err
 	})
 }

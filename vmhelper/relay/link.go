@@ -7,8 +7,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
-	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -21,22 +19,23 @@ const maxFailures = 16
 
 // link is an attached descriptor.
 type link struct {
-	relay     *Relay
-	jack      *jack
-	file      *os.File
-	raw       syscall.RawConn
-	fd        int
-	vnet, mtu int
-	checksums bool
-	segments  bool
-	users     atomic.Int64 // who may use fd now; see enter.
-	left      chan struct{}
-	queue     queue
-	traffic   traffic
-	running   sync.WaitGroup
-	closing   chan struct{}
-	seen      *snapshot // seen and view are the reader's own.
-	view      *view
+	descriptor
+	relay               *Relay
+	jack                *jack
+	fd                  int
+	vnet, mtu           int
+	checksums, segments bool
+	users               atomic.Int64 // who may use fd now; see enter.
+	left                chan struct{}
+	queue               queue
+	traffic             traffic
+	running             sync.WaitGroup
+	closing             chan struct{}
+
+	reading  sync.Mutex // of whoever reads now; what follows is its.
+	seen     *snapshot
+	view     *view
+	failures int
 }
 
 // traffic is what a link read: bytes by read tell how large the segments are that guests send.
@@ -59,25 +58,18 @@ func newLink(r *Relay, f *os.File, o LinkOptions) (*link, error) {
 	if err := o.check(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	f, err := pollable(f)
-	if err != nil {
-		return nil, err
-	}
 	l := &link{
-		relay: r, file: f, vnet: o.VnetHeader, mtu: int(o.MTU), checksums: o.Checksums, segments: o.Segments,
+		relay: r, vnet: o.VnetHeader, mtu: int(o.MTU), checksums: o.Checksums, segments: o.Segments,
 		left: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 	if l.mtu == 0 {
 		l.mtu = maxPayload
 	}
-	if l.raw, err = f.SyscallConn(); err == nil {
-		err = l.raw.Control(func(fd uintptr) { l.fd = int(fd) })
+	if err := l.open(f); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = setUp(l.fd, o)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
+	if err := setUp(l.fd, o); err != nil {
+		return nil, errors.Join(err, l.shut())
 	}
 	return l, nil
 }
@@ -95,28 +87,20 @@ func (o LinkOptions) check() error {
 	return nil
 }
 
-// pollable gives a file whose readiness the runtime watches; f itself, or a duplicate in its place.
-func pollable(f *os.File) (*os.File, error) {
-	if f.SetReadDeadline(time.Time{}) == nil {
-		return f, nil
-	}
-	defer func() { _ = f.Close() }()
+// duplicateFile gives a non-blocking copy of f's descriptor that no file of the runtime's has.
+func duplicateFile(f *os.File) (int, error) {
 	c, err := f.SyscallConn()
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
 	fd, problem := -1, error(nil)
 	if err := c.Control(func(was uintptr) { fd, problem = duplicate(int(was)) }); err != nil {
-		return nil, err
+		return -1, err
 	}
 	if problem != nil {
-		return nil, fmt.Errorf("duplicate descriptor: %w", problem)
+		return -1, fmt.Errorf("duplicate descriptor: %w", problem)
 	}
-	d := os.NewFile(uintptr(fd), f.Name())
-	if err := d.SetReadDeadline(time.Time{}); err != nil {
-		return nil, errors.Join(fmt.Errorf("watch descriptor: %w", err), d.Close())
-	}
-	return d, nil
+	return fd, nil
 }
 
 // away is added to the users of a link that is being closed.
@@ -140,11 +124,6 @@ func (l *link) leave() {
 	}
 }
 
-// start begins to read.
-func (l *link) start() {
-	l.running.Go(l.read)
-}
-
 // end closes a link that is out of its jack.
 func (l *link) end() error {
 	if l == nil {
@@ -166,48 +145,50 @@ func (l *link) close() error {
 	if l.users.Add(away) != away {
 		<-l.left
 	}
-	l.queue.close()
-	err := l.file.Close() // The reader and the queue's goroutine wake up.
+	l.queue.close() // Whoever empties it wakes up.
+	err := l.shut()
 	l.running.Wait()
 	return err
 }
 
-// read carries what arrives until the link is closed or its other end is gone.
-func (l *link) read() {
-	var f *frame
-	failures, failed := 0, error(nil)
-	receive := func(uintptr) bool {
-		f = frames.Get().(*frame)
-		l.traffic.wakeups.Add(1)
-		defer func() {
-			frames.Put(f)
-			f = nil
-		}()
-		for range batch {
-			n, err := readFD(l.fd, f.data[headroom-l.vnet:])
-			switch {
-			case err == nil:
-				failures = 0
-				l.traffic.reads.Add(1)
-				l.traffic.bytes.Add(uint64(n))
-				if why := f.adopt(l.vnet, n); why != carried {
-					l.relay.totals.add(why)
-					continue
-				}
-				l.relay.ingress(l, f)
-			case wouldBlock(err):
-				return false
-			case !interrupted(err):
-				failures, failed = failures+1, err
-				return true
+// receive reads a batch; failed: the descriptor is said to have failed, not to have frames. It tells whether the link
+// is alive.
+func (l *link) receive(failed bool) bool {
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	alive, _ := l.receiveBatch()
+	if failed {
+		l.failures++
+	}
+	return alive && l.failures < maxFailures
+}
+
+// receiveBatch carries what is there, up to a batch: full. alive: there is no reason to stop reading.
+func (l *link) receiveBatch() (alive, full bool) {
+	l.traffic.wakeups.Add(1)
+	f := frames.Get().(*frame)
+	defer frames.Put(f)
+	for range batch {
+		n, err := readFD(l.fd, f.data[headroom-l.vnet:])
+		switch {
+		case err == nil:
+			l.failures = 0
+			l.traffic.reads.Add(1)
+			l.traffic.bytes.Add(uint64(n))
+			if why := f.adopt(l.vnet, n); why != carried {
+				l.relay.totals.add(why)
+				continue
 			}
+			l.relay.ingress(l, f)
+		case wouldBlock(err):
+			return true, false
+		case !interrupted(err):
+			if l.failures++; l.failures >= maxFailures {
+				l.relay.log.Debug("link is dead", "link", l.jack.key.Name, "err", err)
+				return false, false
+			}
+			return true, true
 		}
-		return true
 	}
-	for failures < maxFailures {
-		if err := l.raw.Read(receive); err != nil {
-			return // Closed.
-		}
-	}
-	l.relay.log.Debug("link is dead", "link", l.jack.key.Name, "err", failed)
+	return true, true
 }

@@ -2,8 +2,10 @@ package relay
 
 import (
 	"encoding/binary"
+	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -24,8 +26,9 @@ type queue struct {
 
 	mu     sync.Mutex
 	closed bool
-	ring   []byte // nil until first needed.
-	head   int    // the oldest frame.
+	waiter io.Closer // who waits until the link takes frames again; nil: nobody has to be woken.
+	ring   []byte    // nil until first needed.
+	head   int       // the oldest frame.
 	used   int
 }
 
@@ -98,6 +101,38 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.closed = true
 	q.ring, q.used = nil, 0
+	if q.waiter != nil {
+		_ = q.waiter.Close()
+		q.waiter = nil
+	}
+}
+
+// wake says what close closes; false: it is too late for that.
+func (q *queue) wake(c io.Closer) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiter = c
+	return !q.closed
+}
+
+// awake takes back what wake said.
+func (q *queue) awake(c io.Closer) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiter == c {
+		q.waiter = nil
+	}
+}
+
+// drop lets all fall that waits.
+func (q *queue) drop() (fell int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for ; q.used > 0; fell++ {
+		q.skip()
+	}
+	q.waiting.Store(false)
+	return fell
 }
 
 // write writes a frame as the link takes it, now or later. The caller has entered the link.
@@ -129,12 +164,30 @@ func (l *link) write(p []byte) cause {
 
 // empty writes what waits, in its order, whenever the descriptor is ready.
 func (l *link) empty() {
+	raw, file, err := l.writable()
+	if err != nil { // No descriptor is free.
+		for range l.queue.drop() {
+			l.relay.totals.add(queueFull)
+		}
+		return
+	}
+	if file != nil {
+		defer func() { _ = file.Close() }()
+		if !l.queue.wake(file) {
+			return
+		}
+		defer l.queue.awake(file)
+	}
+	l.emptyTo(raw)
+}
+
+func (l *link) emptyTo(raw syscall.RawConn) {
 	f := frames.Get().(*frame)
 	defer frames.Put(f)
 	var p []byte
 	var failed error
-	attempt := func(uintptr) bool {
-		failed = l.relay.writeFD(l.fd, p)
+	attempt := func(fd uintptr) bool { // It stays open during the call, as l.fd need not.
+		failed = l.relay.writeFD(int(fd), p)
 		return failed == nil || !wouldBlock(failed)
 	}
 	timer := time.NewTimer(pause)
@@ -145,7 +198,7 @@ func (l *link) empty() {
 			return
 		}
 		for tries := 0; ; {
-			if err := l.raw.Write(attempt); err != nil {
+			if err := raw.Write(attempt); err != nil {
 				return // Closed; the queue is, too.
 			}
 			if failed == nil {

@@ -21,6 +21,7 @@ type Relay struct {
 
 	mu      sync.Mutex
 	closed  bool
+	poller  *poller // nil until the first link.
 	table   *table
 	jacks   map[LinkKey]*jack
 	portals map[string]*Portal
@@ -58,17 +59,31 @@ func (r *Relay) Attach(key LinkKey, f *os.File, o LinkOptions) error {
 	if err != nil {
 		return fmt.Errorf("attach link %s: %w", key.Name, err)
 	}
-	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		return errors.Join(fmt.Errorf("attach link %s: the relay is closed: %w", key.Name, errdefs.ErrUnavailable), l.close())
+	was, err := r.plug(key, l)
+	if err != nil {
+		return errors.Join(fmt.Errorf("attach link %s: %w", key.Name, err), l.close())
 	}
-	l.jack = r.jackLocked(key)
-	was := l.jack.link.Swap(l)
-	l.start()
-	r.mu.Unlock()
 	r.log.Debug("attached link", "sandbox", key.Sandbox, "link", key.Name, "header", o.VnetHeader, "mtu", o.MTU)
 	return was.end()
+}
+
+// plug puts a link into its jack and gives the one that was there.
+func (r *Relay) plug(key LinkKey, l *link) (was *link, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, fmt.Errorf("the relay is closed: %w", errdefs.ErrUnavailable)
+	}
+	if r.poller == nil {
+		if r.poller, err = newPoller(); err != nil {
+			return nil, err
+		}
+	}
+	l.jack = r.jackLocked(key)
+	if err := l.watch(); err != nil {
+		return nil, err
+	}
+	return l.jack.link.Swap(l), nil
 }
 
 // Detach closes the link's descriptor once nothing of the relay uses it. Detaching an absent link succeeds.
@@ -145,6 +160,8 @@ func (r *Relay) Counters(ids ...string) ([]EndpointCounters, map[string]uint64) 
 func (r *Relay) Close() error {
 	r.mu.Lock()
 	r.closed = true
+	poller := r.poller
+	r.poller = nil
 	var links []*link
 	for _, j := range r.jacks {
 		if l := j.link.Swap(nil); l != nil {
@@ -155,6 +172,11 @@ func (r *Relay) Close() error {
 	var first error
 	for _, l := range links {
 		if err := l.end(); err != nil && first == nil {
+			first = err
+		}
+	}
+	if poller != nil {
+		if err := poller.close(); err != nil && first == nil {
 			first = err
 		}
 	}

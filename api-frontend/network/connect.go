@@ -163,10 +163,11 @@ func (s *Service) extend(rec *record.Container, n *desired.Network, settings *ne
 	if ep, err = s.plan(u, rec, wish{n, settings}, before.Endpoints); err != nil {
 		return nil, nil, nil, err
 	}
-	after = &run{ContainerID: rec.ID, Endpoints: append(slices.Clone(before.Endpoints), ep)}
-	if after.Endpoints, err = s.arrange(after.Endpoints, u.networks, rec); err != nil {
+	eps, err := s.arrange(append(slices.Clone(before.Endpoints), ep), u.networks, rec)
+	if err != nil {
 		return nil, nil, nil, err
 	}
+	after = before.with(eps)
 	return before, after, ep, s.commit(putRun(after))
 }
 
@@ -234,7 +235,7 @@ func (s *Service) retreat(ctx context.Context, rec *record.Container, before *ru
 	if err := s.silence(ctx, []*desired.Endpoint{ep}); err != nil {
 		return err
 	}
-	back := &run{ContainerID: before.ContainerID}
+	back := before.with(nil)
 	for _, old := range before.Endpoints {
 		again := *old
 		again.Generation = s.generation()

@@ -259,7 +259,7 @@ func (s *Service) allocate(c network.IPAMConfig, v6 bool, taken []netip.Prefix, 
 		if pool.Subnet, err = ipam.Choose(s.pools(), v6, taken, s.fabric.ReservedSubnets()); err != nil {
 			return pool, err
 		}
-	} else if ipam.Overlaps(pool.Subnet, taken) {
+	} else if host := s.fabric.HostAddress(); ipam.Overlaps(pool.Subnet, taken) || host.IsValid() && pool.Subnet.Contains(host) {
 		return pool, ipam.ErrOverlap
 	}
 	set := ipam.New(pool.Subnet)

@@ -127,7 +127,7 @@ func (s *Service) unplug(ctx context.Context, rec *record.Container, before *run
 
 // without is a run without one endpoint.
 func (s *Service) without(rec *record.Container, before *run, ep *desired.Endpoint) (*run, error) {
-	after := &run{ContainerID: before.ContainerID}
+	after := before.with(nil)
 	for _, other := range before.Endpoints {
 		if other != ep {
 			after.Endpoints = append(after.Endpoints, other)

@@ -188,6 +188,21 @@ func (h *herald) pause(l *listener, d time.Duration) bool {
 	return false
 }
 
+// persist does something until it succeeds or the service ends.
+func (h *herald) persist(f func(ctx context.Context) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	h.wg.Go(func() {
+		never := &listener{gone: make(chan struct{})}
+		for delay := tellFirst; h.pause(never, delay) && !f(h.ctx); delay = min(2*delay, tellMax) {
+			continue
+		}
+	})
+}
+
 // close ends all telling.
 func (h *herald) close() {
 	h.mu.Lock()

@@ -42,7 +42,7 @@ func (s *Service) join(rec *record.Container) (*run, error) {
 		return nil, err
 	}
 	u := s.usage()
-	r := &run{ContainerID: rec.ID}
+	r := &run{ID: newID(), ContainerID: rec.ID}
 	for _, w := range wishes {
 		ep, err := s.plan(u, rec, w, r.Endpoints)
 		if err != nil {
@@ -153,7 +153,10 @@ func (s *Service) replace(container string, eps []*desired.Endpoint) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	old := s.run(container)
-	next := &run{ContainerID: container, Endpoints: slices.Clone(old.Endpoints)}
+	if old == nil {
+		return conflict("container %s has left its networks", container)
+	}
+	next := old.with(slices.Clone(old.Endpoints))
 	for i, ep := range next.Endpoints {
 		if j := slices.IndexFunc(eps, func(e *desired.Endpoint) bool { return e.ID == ep.ID }); j >= 0 {
 			next.Endpoints[i] = eps[j]
@@ -184,15 +187,38 @@ func (s *Service) silence(ctx context.Context, eps []*desired.Endpoint) error {
 }
 
 // Leave ends what a run has of networks: its ports, its rights, its addresses. A container that has nothing is no error.
+// What fails is tried again and again behind the caller's back.
 func (s *Service) Leave(ctx context.Context, container string) error {
 	ctx, cancel := detached(ctx)
 	defer cancel()
+	r := s.run(container)
+	err := s.end(ctx, container, r)
+	if err != nil {
+		s.herald.persist(func(ctx context.Context) bool {
+			ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
+			defer cancel()
+			return s.end(ctx, container, r) == nil
+		})
+	}
+	return err
+}
+
+// end ends one run; a newer one of the container is left alone.
+func (s *Service) end(ctx context.Context, container string, r *run) error {
 	done, err := s.turns.take(ctx, container)
 	if err != nil {
 		return err
 	}
 	defer done()
+	if !same(s.run(container), r) {
+		return nil
+	}
 	return s.leave(ctx, container)
+}
+
+// same tells whether two states are of one run.
+func same(a, b *run) bool {
+	return a == b || a != nil && b != nil && a.ID == b.ID
 }
 
 // leave is Leave under the container's turn. Nothing is released before its last revocation.
@@ -278,7 +304,7 @@ func (s *Service) Renamed(ctx context.Context, rec *record.Container) error {
 	if r == nil {
 		return nil
 	}
-	next := &run{ContainerID: rec.ID}
+	next := r.with(nil)
 	for _, ep := range r.Endpoints {
 		changed := *ep
 		changed.Generation = s.generation()

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
@@ -424,6 +425,43 @@ func TestInspectOfContainers(t *testing.T) {
 	shownNetwork, err := s.Inspect("front")
 	if err != nil || len(shownNetwork.Containers) != 0 {
 		t.Errorf("%+v, %v", shownNetwork, err)
+	}
+}
+
+// The end of a run that fails is tried again until it succeeds, and never hurts the run that follows.
+func TestLeaveThatFails(t *testing.T) {
+	w := newWorld()
+	s := open(t, w, Settings{})
+	create(t, s, network.CreateRequest{Name: "front"})
+	a, b := w.add("a", "front", nil), w.add("b", "front", nil)
+	start(t, s, a)
+	first := start(t, s, b)
+	failing := func(err error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.fail["revoke"] = err
+	}
+	failing(errdefs.ErrUnavailable)
+	for _, c := range []*record.Container{a, b} {
+		if err := s.Leave(t.Context(), c.ID); !errdefs.IsUnavailable(err) || s.run(c.ID) == nil {
+			t.Errorf("%v", err)
+		}
+	}
+	if _, err := s.Join(t.Context(), b); !errdefs.IsUnavailable(err) {
+		t.Errorf("a run begins before the former has ended: %v", err)
+	}
+	failing(nil)
+	second := start(t, s, b)
+	deadline := time.Now().Add(10 * time.Second)
+	for s.run(a.ID) != nil {
+		if time.Now().After(deadline) {
+			t.Fatal("it is never ended")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	s.Close() // It waits for what is tried again.
+	if m := s.Membership(b.ID); m == nil || m.Endpoints[0].ID != second.Endpoints[0].ID || m.Endpoints[0].ID == first.Endpoints[0].ID {
+		t.Errorf("%+v", m)
 	}
 }
 

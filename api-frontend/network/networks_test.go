@@ -105,6 +105,7 @@ func TestCreateRefusals(t *testing.T) {
 		{network.CreateRequest{Name: "x", ConfigFrom: ref("template"), Options: map[string]string{"a": "b"}}, errdefs.ErrPermissionDenied,
 			"network driver options are not supported if the network depends on a configuration network"},
 		{ipamOf(network.IPAMConfig{Subnet: cidr("10.1.2.0/24")}), errdefs.ErrPermissionDenied, "invalid pool request: Pool overlaps with other one on this address space"},
+		{ipamOf(network.IPAMConfig{Subnet: cidr("192.168.127.0/24")}), errdefs.ErrPermissionDenied, "invalid pool request: Pool overlaps with other one on this address space"},
 		{ipamOf(network.IPAMConfig{Subnet: cidr("10.2.0.0/16")}, network.IPAMConfig{Subnet: cidr("10.3.0.0/16")}), errdefs.ErrPermissionDenied,
 			"bridge driver doesn't support multiple subnets"},
 		{ipamOf(network.IPAMConfig{Subnet: cidr("10.2.0.1/16")}), errdefs.ErrInvalidArgument, "invalid network config:\ninvalid subnet 10.2.0.1/16: it should be 10.2.0.0/16"},

@@ -42,8 +42,14 @@ const epochKey = "epoch"
 
 // run is what a run of a container has of networks.
 type run struct {
+	ID          string              `json:"id"` // of this run among all of the container.
 	ContainerID string              `json:"containerID"`
 	Endpoints   []*desired.Endpoint `json:"endpoints"` // in the order of their interfaces; those without a link are in host or none.
+}
+
+// with is the run with other endpoints.
+func (r *run) with(eps []*desired.Endpoint) *run {
+	return &run{ID: r.ID, ContainerID: r.ContainerID, Endpoints: eps}
 }
 
 // Service holds the networks of an instance.

@@ -508,3 +508,34 @@ func liveNetwork(t *testing.T, own bool) {
 	}
 	check(left, "0.0.0.0/0 by 10.2.0.1 at eth0")
 }
+
+// TestNothingListensInContainers shows a container what it can reach of its sandbox, the namespace of which it has: its
+// resolver, and nothing of the agent.
+func TestNothingListensInContainers(t *testing.T) {
+	id := randomID()
+	s := start(t, attachments(t, busybox(t), id)...)
+	s.link("endpoint1", outside(t), "10.9.0.1/24")
+	req := request(t, id, "sleep", "1000")
+	req.NetworkConfig, req.Names = frontNetwork(), frontNames()
+	s.launch(req)
+	o, e, code := s.exec(id, "sh", "-c", "cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6 /proc/net/raw | grep -v local_address; echo; cat /proc/net/unix; ls /proc/1/fd >/dev/null")
+	inet, unixes, _ := strings.Cut(o, "\n\n")
+	if code != 0 || e != "" || !strings.HasPrefix(unixes, "Num") {
+		t.Fatalf("%q, %q, %d", o, e, code)
+	}
+	sockets := 0
+	for line := range strings.Lines(inet) {
+		if f := strings.Fields(line); len(f) < 2 || !strings.HasPrefix(f[1], "0B00007F:") {
+			t.Errorf("a socket that is not the resolver's: %s", line)
+		}
+		sockets++
+	}
+	if sockets != 2 {
+		t.Errorf("%d sockets, not the resolver's two", sockets)
+	}
+	for line := range strings.Lines(unixes) {
+		if strings.Contains(line, "@") {
+			t.Errorf("an abstract socket: %s", line)
+		}
+	}
+}

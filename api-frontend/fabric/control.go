@@ -37,6 +37,8 @@ const (
 	maxSilent = 2
 	// maxUnwell is how long one of its parts may be out of order: it restarts them itself.
 	maxUnwell = 20 * time.Second
+	// briefly is how long it may be before people are told.
+	briefly = 5 * time.Second
 )
 
 // control is the connection to the control API of a helper that runs.
@@ -200,7 +202,7 @@ func (h *helper) watch(ctx context.Context, c *control, w *watcher) error {
 			if err == nil && health.Ready {
 				well = time.Now()
 			}
-			h.tellHealth(health)
+			h.tellHealth(health, time.Since(well))
 		}
 		if silent > maxSilent {
 			return errors.New("it does not answer")

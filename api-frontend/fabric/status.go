@@ -54,9 +54,13 @@ func (h *helper) tell(s Status) {
 	}
 }
 
-// tellHealth tells of parts that are out of order.
-func (h *helper) tellHealth(r *networkv1.HealthResponse) {
+// tellHealth tells of parts that are out of order for some time.
+func (h *helper) tellHealth(r *networkv1.HealthResponse, unwell time.Duration) {
 	s := Status{State: stateUp}
+	if unwell < briefly {
+		h.tell(s)
+		return
+	}
 	if r == nil {
 		s.Problem = "it does not answer"
 	}

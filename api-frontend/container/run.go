@@ -143,6 +143,7 @@ func (r *run) begin() {
 	r.c.mu.Lock()
 	r.c.run = r
 	r.c.mu.Unlock()
+	r.c.poke() // A client may have attached to a run that was not taken up yet.
 	ctx, cancel := context.WithCancelCause(r.e.ctx)
 	r.stopPump = cancel
 	pumping := r.e.goRun(func(context.Context) {

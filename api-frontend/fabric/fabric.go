@@ -105,9 +105,7 @@ func (f *Fabric) Reconcile(ctx context.Context, running []*vmhelperv1.Sandbox) (
 		others = append(others, sb)
 	}
 	if listed {
-		if err := f.helper.adopt(ctx); err != nil {
-			return nil, err
-		}
+		f.helper.found() // It is taken up beside the containers.
 	}
 	if s, _ := f.table.snapshot(); len(s.Endpoints) > 0 {
 		f.helper.need()

@@ -61,8 +61,7 @@ type helper struct {
 	stopped chan struct{} // closed when run has ended.
 
 	mu       sync.Mutex
-	adopted  *sandbox.Box
-	handler  *watcher      // of adopted.
+	left     bool          // a former frontend's sandbox was found running.
 	control  *control      // nil: the helper is not up.
 	up       chan struct{} // closed when it is up, replaced when it is down.
 	needed   time.Time     // when it was needed first; zero: never.
@@ -170,37 +169,43 @@ func (h *helper) run(ctx context.Context) error {
 	return nil
 }
 
-// adopt takes up the helper's sandbox that runs since before this frontend.
-func (h *helper) adopt(ctx context.Context) error {
+// found is told that the helper's sandbox runs.
+func (h *helper) found() {
 	if h.f.sandboxes.Box(h.id) != nil {
-		return nil // vmhelper was away, not this frontend.
+		return // vmhelper was away, not this frontend.
 	}
+	h.mu.Lock()
+	h.left = true
+	h.mu.Unlock()
+	h.need()
+}
+
+// adopt takes up the helper's sandbox that runs since before this frontend; nil: it is of no use.
+func (h *helper) adopt(ctx context.Context) (*sandbox.Box, *watcher, error) {
 	w := newWatcher()
 	box, hello, err := h.f.sandboxes.Adopt(ctx, h.id, map[string]sandbox.Handler{h.id: w})
 	if errors.Is(err, sandbox.ErrDead) {
-		return nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("adopt the helper's sandbox: %w", err)
+		return nil, nil, fmt.Errorf("adopt the helper's sandbox: %w", err)
 	}
 	for _, p := range hello.Processes {
 		if p.ContainerId == h.id && p.ExecId == "" && p.Running {
-			h.mu.Lock()
-			h.adopted, h.handler = box, w
-			h.mu.Unlock()
-			h.need()
-			return nil
+			return box, w, nil
 		}
 	}
-	return h.f.sandboxes.Stop(ctx, h.id)
+	return nil, nil, h.f.sandboxes.Stop(ctx, h.id)
 }
 
 // once runs the helper until it ends; the error says why.
 func (h *helper) once(ctx context.Context) (err error) {
 	h.mu.Lock()
-	box, w := h.adopted, h.handler
-	h.adopted, h.handler = nil, nil
+	left := h.left
+	h.left = false
 	h.mu.Unlock()
+	var box *sandbox.Box
+	var w *watcher
 	h.tell(Status{State: stateStarting})
 	defer func() {
 		h.mu.Lock()
@@ -212,6 +217,11 @@ func (h *helper) once(ctx context.Context) (err error) {
 	}()
 	limited, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
+	if left {
+		if box, w, err = h.adopt(limited); err != nil {
+			return err
+		}
+	}
 	if box == nil {
 		if box, w, err = h.boot(limited); err != nil {
 			h.end(ctx)

@@ -2,7 +2,6 @@ package ipam
 
 import (
 	"errors"
-	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -113,11 +112,6 @@ func TestSet(t *testing.T) {
 	any("10.0.0.0/8", "10.0.0.3") // A range greater than the subnet is the subnet, as dockerd has it.
 	any("", "10.0.0.6")
 	any("", "")
-	s.Release(netip.MustParseAddr("10.0.0.4"))
-	if used, free := s.Status(cidr("10.0.0.4/31")); used != 7 || free != 1 {
-		t.Errorf("%d, %d", used, free)
-	}
-	any("", "10.0.0.4")
 	for _, tc := range []struct {
 		subnet string
 		want   int
@@ -132,9 +126,6 @@ func TestSet(t *testing.T) {
 		if n != tc.want {
 			t.Errorf("%s has %d addresses, want %d", tc.subnet, n, tc.want)
 		}
-	}
-	if used, free := New(cidr("fd00::/64")).Status(netip.Prefix{}); used != 1 || free != math.MaxUint64 {
-		t.Errorf("%d, %d", used, free)
 	}
 }
 
@@ -168,8 +159,13 @@ func TestSetAgainstAList(t *testing.T) {
 			case 2:
 				if len(given) > 0 {
 					i := r.IntN(len(given))
-					s.Release(given[i])
 					given = slices.Delete(given, i, i+1)
+					s = New(subnet) // What is in use is always told anew.
+					for _, a := range given {
+						if err := s.Take(a); err != nil {
+							t.Fatal(err)
+						}
+					}
 				}
 			}
 		}

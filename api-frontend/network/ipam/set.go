@@ -1,10 +1,6 @@
 package ipam
 
-import (
-	"math"
-	"math/bits"
-	"net/netip"
-)
+import "net/netip"
 
 // Set is the addresses of one subnet that are in use. It is not safe for concurrent use.
 type Set struct {
@@ -53,26 +49,4 @@ func (s *Set) Any(within netip.Prefix) (netip.Addr, error) {
 		}
 	}
 	return netip.Addr{}, ErrExhausted
-}
-
-// Release gives an address back.
-func (s *Set) Release(a netip.Addr) { delete(s.used, a.Unmap()) }
-
-// Status tells how many addresses are in use, and how many of a part of the subnet are free; both stop at the greatest
-// number.
-func (s *Set) Status(within netip.Prefix) (used, free uint64) {
-	if !within.IsValid() {
-		within = s.subnet
-	}
-	inside := uint64(0)
-	for a := range s.used {
-		if within.Contains(a) {
-			inside++
-		}
-	}
-	host := within.Addr().BitLen() - within.Bits()
-	if host >= bits.UintSize {
-		return uint64(len(s.used)), math.MaxUint64
-	}
-	return uint64(len(s.used)), 1<<host - inside
 }

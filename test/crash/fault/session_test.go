@@ -122,7 +122,6 @@ func (s *session) run() {
 	s.alive(s.name, "cp", s.name+":/data/f", filepath.Join(s.bind, "f"))
 	s.repaired(func() error { _, err := s.try("start", s.name); return err }, []string{"pause", s.name}, "already paused")
 	s.docker([]string{"unpause", s.name}, "not paused", "is not running")
-	s.networks()
 	s.joiner()
 	s.networks()
 	s.agent()
@@ -149,21 +148,6 @@ func (s *session) images() {
 	s.docker([]string{"pull", "hello-world"})
 	s.docker([]string{"run", "--rm", "hello-world"})
 	s.docker([]string{"rmi", "-f", "hello-world"}, "No such image")
-}
-
-// networks connects the running container to a network, on which another one finds it by its name, and disconnects it.
-func (s *session) networks() {
-	s.t.Helper()
-	n, peer := s.name+"-net", s.name+"-peer"
-	s.docker([]string{"network", "create", n}, "already exists")
-	s.alive(s.name, "exec", s.name, "true")
-	s.docker([]string{"network", "connect", "--alias", "found", n, s.name}, "already exists in network", "already attached")
-	s.docker([]string{"create", "--name", peer, "--network", n, "-p", "127.0.0.1::80", "busybox", "sh", "-c", "until nslookup found | grep -q 'Name:.*found'; do sleep 0.1; done"}, "already in use")
-	s.repaired(func() error { _, err := s.try("start", s.name); return err }, []string{"start", peer})
-	s.repaired(func() error { return errors.Join(second(s.try("start", s.name)), second(s.try("start", peer))) }, []string{"wait", peer})
-	s.docker([]string{"rm", "-f", peer}, "No such container")
-	s.docker([]string{"network", "disconnect", n, s.name}, "is not connected")
-	s.docker([]string{"network", "rm", n}, "not found")
 }
 
 // joiner runs a container in the sandbox of the first one.

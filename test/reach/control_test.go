@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/arca-engine/arca/test/harness"
 )
 
 // TestGatewayPorts: a gateway answers on the port of names and on no other, also to whoever tries all of them.
@@ -22,8 +25,15 @@ func TestGatewayPorts(t *testing.T) {
 	ours := network(t, "--ipv6", "--subnet", "fd00:77:3::/64", "--gateway", "fd00:77:3::1")
 	inside, open := join(t, ours), join(t, ours)
 	// The scan finds what is open.
-	arca.Docker(t, "exec", "-d", open.name, "nc", "-lk", "-p", "7777", "-e", "true").OK()
-	inside.exec(t, "probe", "scan", "-ports", "7770-7780", open.address4, open.address6).OK().OutHas("open "+open.address4+" 7777\n", "open "+open.address6+" 7777\n")
+	arca.Docker(t, "exec", "-d", open.name, "httpd", "-f", "-p", "7777").OK()
+	for _, address := range []string{open.address4, open.address6} {
+		harness.Eventually(t, 20*time.Second, func() error {
+			if ports := scanned(t, inside, address, "7770-7780"); !slices.Equal(ports, []int{7777}) {
+				return fmt.Errorf("the scan of %s finds %v", address, ports)
+			}
+			return nil
+		})
+	}
 
 	for _, gateway := range []string{inside.gateway4, inside.gateway6} {
 		if ports := scanned(t, inside, gateway, "1-65535"); len(ports) > 0 && !slices.Equal(ports, []int{53}) {

@@ -103,7 +103,7 @@ func (e *Engine) Create(ctx context.Context, req *normal.Request, o CreateOption
 		return bucket.Put(tx, rec.ID, rec)
 	})
 	if err != nil {
-		_ = os.RemoveAll(e.dir(rec.ID)) // Empty, and swept with the next container's if it stays.
+		_ = os.RemoveAll(e.dir(rec.ID)) // The next engine sweeps it if it stays.
 		return "", nil, err
 	}
 	e.mu.Lock()

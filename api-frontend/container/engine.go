@@ -2,8 +2,11 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -132,8 +135,32 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load containers: %w", err)
 	}
-	return e, nil
+	return e, e.sweep()
 }
+
+// sweep removes the directories of containers that are not: of a creation that was cut before its commit.
+func (e *Engine) sweep() error {
+	entries, err := os.ReadDir(e.base)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweep containers: %w", err)
+	}
+	for _, d := range entries {
+		if e.byID[d.Name()] != nil || len(d.Name()) != idLength || !d.IsDir() {
+			continue
+		}
+		if err := os.RemoveAll(e.dir(d.Name())); err != nil {
+			return fmt.Errorf("sweep containers: %w", err)
+		}
+		e.log.Info("removed the directory of a container that was never made", "container", d.Name())
+	}
+	return nil
+}
+
+// idLength is that of a container's ID in hex digits.
+const idLength = 64
 
 // UseHealth sets the health monitor, before Run.
 func (e *Engine) UseHealth(h Health) { e.health = h }

@@ -3,6 +3,10 @@ package container
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -166,4 +170,22 @@ func TestRemovalGoesOn(t *testing.T) {
 	if _, err := w.engine.Get(id); !errors.Is(err, errdefs.ErrNotFound) {
 		t.Error(err)
 	}
+}
+
+// TestCreateCutBeforeItsCommit: the directory of a container that was never committed goes with the next engine.
+func TestCreateCutBeforeItsCommit(t *testing.T) {
+	w := newWorld(t)
+	kept := w.create("run")
+	w.stop()
+	left := filepath.Join(w.dir, "containers", strings.Repeat("0", idLength))
+	check(t, os.MkdirAll(left, 0o700))
+	w.start()
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(w.dir, "containers", kept)); err != nil {
+		t.Error(err)
+	}
+	check(t, w.engine.Remove(t.Context(), kept, RemoveOptions{}))
+	w.idle()
 }

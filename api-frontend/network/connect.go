@@ -37,7 +37,11 @@ func (s *Service) Connect(ctx context.Context, ref, container string, settings *
 	if len(settings.Links) == 0 {
 		return nil
 	}
-	return s.spread(ctx, []string{rec.ID}) // Its own names for others are in the record, which is committed now.
+	// Its own names for others are in the record, which is committed only now: another table with another generation.
+	s.mu.Lock()
+	s.version = s.generation()
+	s.mu.Unlock()
+	return s.spread(ctx, []string{rec.ID})
 }
 
 // connect is Connect under the container's turn. It returns the network if the container runs.

@@ -236,8 +236,8 @@ func (w *world) TellNames(_ context.Context, id string, t *guestv1.NameTable) er
 	if w.deaf[id] {
 		return errdefs.ErrNotFound.WithMessage("it does not run")
 	}
-	if old := w.names[id]; old != nil && old.GetGeneration() > t.GetGeneration() {
-		return nil
+	if old := w.names[id]; old != nil && old.GetGeneration() >= t.GetGeneration() {
+		return nil // As an agent: it is no newer one.
 	}
 	w.names[id] = t
 	return nil

@@ -90,7 +90,7 @@ func serve(ctx context.Context, log hclog.Logger, c config) error {
 	forwarder := dns.NewForwarder()
 	switching := ovn.New(log.Named("ovn"), layout.Endpoint())
 	daemons := supervise.New(log.Named("daemons"), layout.Children(switching.Configured)...)
-	h := &health{daemons: daemons, ovn: switching, kernel: kernel}
+	h := &health{daemons: daemons, ovn: switching, kernel: kernel, databases: daemon.NewCompactor(layout)}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	networkv1.RegisterControlServer(server, control.New(log.Named("control"), switching, kernel, forwarder, h))
 
@@ -144,6 +144,8 @@ type health struct {
 	daemons *supervise.Supervisor
 	ovn     *ovn.Plane
 	kernel  *layer3.Plane
+
+	databases *daemon.Compactor
 }
 
 // Parts implements control.Health.
@@ -159,7 +161,7 @@ func (h *health) Parts(ctx context.Context) []control.Part {
 	return append(parts, control.Part{Name: "nftables", Problem: h.kernel.Problem()}, control.Part{Name: "dns"})
 }
 
-// watch restarts daemons that hang. Of several that owe an answer only the first is the cause: the others wait for it.
+// watch restarts daemons that hang, and keeps their databases small. Of several daemons that owe an answer only the first is the cause: the others wait for it.
 func (h *health) watch(ctx context.Context, log hclog.Logger) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -168,6 +170,9 @@ func (h *health) watch(ctx context.Context, log hclog.Logger) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if err := h.databases.Compact(ctx); err != nil {
+			log.Warn("a database stays big", "error", err)
 		}
 		for _, d := range h.daemons.Status() {
 			if d.PID == 0 || time.Since(d.Since) < ovn.AnswerLimit {

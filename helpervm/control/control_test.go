@@ -199,7 +199,7 @@ func TestRefusals(t *testing.T) {
 	if status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a bad state: %v", err)
 	}
-	if h, err := d.Control.Health(ctx, &networkv1.HealthRequest{}); err != nil || h.Synced {
+	if h, err := d.Health(ctx, &networkv1.HealthRequest{}); err != nil || h.Synced {
 		t.Errorf("synced by a refused state: %v, %v", h, err)
 	}
 	_, err = d.ApplyEndpoints(ctx, &networkv1.ApplyEndpointsRequest{Endpoints: []*networkv1.Endpoint{endpoint("1", "a", 1)}})
@@ -242,7 +242,7 @@ func TestRemembered(t *testing.T) {
 func TestHealth(t *testing.T) {
 	d := newDesk()
 	d.turn <- struct{}{} // A change is under way: health is told nevertheless.
-	h, err := d.Control.Health(t.Context(), &networkv1.HealthRequest{})
+	h, err := d.Health(t.Context(), &networkv1.HealthRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

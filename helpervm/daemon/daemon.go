@@ -69,7 +69,8 @@ func (l Layout) Clean() error {
 // Children are the daemons in the order in which they are started. configured returns when OVS's database has OVN's settings:
 // ovn-controller 23.03 crashes without them.
 func (l Layout) Children(configured func(ctx context.Context) error) []supervise.Child {
-	env := []string{"PATH=/usr/sbin:/usr/bin", "LANG=C"}
+	// One arena for all threads: they do little, and each would keep memory of its own.
+	env := []string{"PATH=/usr/sbin:/usr/bin", "LANG=C", "MALLOC_ARENA_MAX=1"}
 	for _, of := range []string{"OVS", "OVN"} {
 		for _, dir := range []string{"RUNDIR", "LOGDIR", "DBDIR", "SYSCONFDIR"} {
 			env = append(env, of+"_"+dir+"="+l.Run)

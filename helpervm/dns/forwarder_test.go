@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -43,7 +44,12 @@ func serve(t *testing.T, f *Forwarder) string {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx, f) }()
-	t.Cleanup(func() { cancel(nil); <-ended })
+	t.Cleanup(func() {
+		cancel(nil)
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the server ended with %v", err)
+		}
+	})
 	_, port, _ := net.SplitHostPort(s.packets[0].LocalAddr().String())
 	return net.JoinHostPort("127.0.0.1", port)
 }

@@ -24,6 +24,8 @@ func (p *Plane) settings() map[string]string {
 		"ovn-bridge":               daemon.Bridge,
 		"ovn-bridge-datapath-type": "netdev",
 		"ovn-monitor-all":          "true",
+		// Memory counts more than the time of a change: this is the slow path of one machine.
+		"ovn-memlimit-lflow-cache-kb": "4096",
 	}
 }
 

@@ -155,8 +155,8 @@ func (h *helper) footprint() map[string]int {
 // TestManyNetworks: two hundred networks with an endpoint and a gateway each come, each soon, and go without a trace.
 func TestManyNetworks(t *testing.T) {
 	count := 200
-	if testing.Short() {
-		count = 20
+	if testing.Short() || raceEnabled { // The race detector makes all of it slow, and finds nothing more in more of the same.
+		count = 30
 	}
 	b := newBed(t, nil)
 	before := b.footprint()

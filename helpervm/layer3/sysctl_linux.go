@@ -35,6 +35,7 @@ func writeSysctls(name string, v6 bool) error {
 	list := []sysctl{
 		{filepath.Join(v4, "forwarding"), "1"},
 		{filepath.Join(v4, "rp_filter"), "1"},
+		{filepath.Join(v4, "promote_secondaries"), "1"}, // An address that goes takes no other one along.
 		{filepath.Join(v4, "arp_ignore"), "1"},
 		{filepath.Join(v4, "arp_announce"), "2"},
 		{filepath.Join(v4, "accept_redirects"), "0"},

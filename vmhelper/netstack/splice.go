@@ -123,7 +123,7 @@ func (s *taker) announced() (ready, ended bool) {
 		return true, false
 	}
 	switch n, err := read(s.fd, s.first[:]); {
-	case err == unix.EAGAIN:
+	case errors.Is(err, unix.EAGAIN):
 		return false, false
 	case err != nil:
 		s.err = err
@@ -150,7 +150,7 @@ func (s *taker) Read(b []byte) (int, error) {
 	}
 	n, err := read(s.fd, b[:min(len(b), s.left)])
 	if n <= 0 {
-		if s.err = err; err == nil || err == unix.EAGAIN {
+		if s.err = err; err == nil || errors.Is(err, unix.EAGAIN) {
 			s.err = errShort
 		}
 		return 0, s.err

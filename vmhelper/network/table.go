@@ -8,9 +8,6 @@ import (
 	"github.com/arca-engine/arca/vmhelper/relay"
 )
 
-// defaultMTU is that of a link nobody knows yet.
-const defaultMTU = 1500
-
 // table keeps what the relay was told, for those who look an endpoint up by its ID.
 type table struct {
 	mu        sync.Mutex

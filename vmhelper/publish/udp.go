@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -165,7 +166,8 @@ func (fs *udpFlows) relay(f *udpFlow) {
 		_ = f.inside.SetReadDeadline(idle) // It never fails.
 		n, err := f.inside.Read(*buf)
 		if err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Timeout() && time.Since(time.Unix(0, f.active.Load())) < udpIdle {
+			var ne net.Error
+			if errors.As(err, &ne) && ne.Timeout() && time.Since(time.Unix(0, f.active.Load())) < udpIdle {
 				continue
 			}
 			return

@@ -104,12 +104,12 @@ func (e *end) close() {
 // intercept takes what the stack must not see: it would answer for every address.
 func (e *end) intercept(protocol tcpip.NetworkProtocolNumber, packet []byte) bool {
 	s := e.settings.Load()
-	switch {
-	case protocol == header.ARPProtocolNumber:
+	switch protocol {
+	case header.ARPProtocolNumber:
 		return !header.ARP(packet).IsValid() || !s.here(header.ARP(packet).ProtocolAddressTarget())
-	case protocol == header.IPv4ProtocolNumber:
+	case header.IPv4ProtocolNumber:
 		return e.intercept4(s, packet)
-	case protocol == header.IPv6ProtocolNumber:
+	case header.IPv6ProtocolNumber:
 		return e.intercept6(s, packet)
 	}
 	return true

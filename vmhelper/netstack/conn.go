@@ -134,7 +134,7 @@ func (c *Conn) Abort() { c.ep.Abort() }
 func (c *Conn) Ended(limit time.Duration, f func()) {
 	e := &ending{c: c, f: f}
 	e.entry = waiter.NewFunctionEntry(waiter.EventHUp|waiter.EventErr, func(waiter.EventMask) { e.end(false) })
-	e.timer = time.AfterFunc(limit, func() { e.end(true) })
+	e.timer.Store(time.AfterFunc(limit, func() { e.end(true) }))
 	c.wq.EventRegister(&e.entry)
 	switch tcp.EndpointState(c.ep.State()) {
 	case tcp.StateClose, tcp.StateError, tcp.StateTimeWait:

@@ -12,7 +12,7 @@ type ending struct {
 	c     *Conn
 	f     func()
 	entry waiter.Entry
-	timer *time.Timer
+	timer atomic.Pointer[time.Timer] // nil: it is just being made.
 	over  atomic.Bool
 }
 
@@ -21,7 +21,9 @@ func (e *ending) end(late bool) {
 	if !e.over.CompareAndSwap(false, true) {
 		return
 	}
-	e.timer.Stop()
+	if t := e.timer.Load(); t != nil {
+		t.Stop()
+	}
 	if late {
 		e.c.ep.Abort()
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 
 	"github.com/arca-engine/arca/api-frontend/container/oci"
@@ -71,7 +72,7 @@ func (e *Engine) shownLinks(rec *record.Container) (shown []string) {
 func (e *Engine) checkLinks(rec *record.Container) error {
 	for _, l := range e.linksOf(rec) {
 		if !l.child.State.IsRunning() {
-			return fmt.Errorf("Cannot link to a non running container: /%s AS /%s/%s", l.child.Name, rec.Name, l.alias)
+			return &sentence{"Cannot link to a non running container: /" + l.child.Name + " AS /" + rec.Name + "/" + l.alias, errdefs.ErrUnknown}
 		}
 		if !e.bridgeAddress(l.child).IsValid() {
 			return fmt.Errorf("container %s not attached to default bridge network", l.child.ID)
@@ -176,7 +177,7 @@ func (e *Engine) unlink(ctx context.Context, ref string) error {
 	}
 	c, err := e.Get(parent)
 	if err != nil {
-		return fmt.Errorf("Cannot get parent /%s for link name /%s/%s: %w", parent, parent, alias, err)
+		return &sentence{"Cannot get parent /" + parent + " for link name /" + parent + "/" + alias, err}
 	}
 	if err := c.lock(ctx); err != nil {
 		return err

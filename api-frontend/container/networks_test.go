@@ -340,8 +340,8 @@ func TestLinksOfTheDefaultNetwork(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	child := w.create("run", in("bridge"), func(r *normal.Request) {
-		r.Config.Hostname, r.Config.Env = "db-host", []string{"PATH=/x", "MODE=fast"}
-		r.Config.ExposedPorts = networktypes.PortSet{networktypes.MustParsePort("53/udp"): {}, networktypes.MustParsePort("53/tcp"): {}}
+		r.Hostname, r.Env = "db-host", []string{"PATH=/x", "MODE=fast"}
+		r.ExposedPorts = networktypes.PortSet{networktypes.MustParsePort("53/udp"): {}, networktypes.MustParsePort("53/tcp"): {}}
 	})
 	childName := w.record(child).Name
 	parent := w.create("run", linked(childName+":the-db"))

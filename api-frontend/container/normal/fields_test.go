@@ -2,7 +2,6 @@ package normal
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -80,12 +79,6 @@ var refusals = map[string]string{
 	"HostConfig.DeviceRequests.Options":      `{"HostConfig":{"DeviceRequests":[{"Options":{"a":"b"}}]}}`,
 	"HostConfig.Mounts.ImageOptions":         `{"HostConfig":{"Mounts":[{"Type":"image","Source":"i","Target":"/i","ImageOptions":{}}]}}`,
 	"HostConfig.Mounts.ImageOptions.Subpath": `{"HostConfig":{"Mounts":[{"Type":"image","Source":"i","Target":"/i","ImageOptions":{"Subpath":"a"}}]}}`,
-}
-
-func endpointField(name string) string { return "NetworkingConfig.EndpointsConfig." + name }
-
-func endpointBody(field string) string {
-	return fmt.Sprintf(`{"NetworkingConfig":{"EndpointsConfig":{"default":{%s}}}}`, field)
 }
 
 func TestRefusedFieldsAreRefused(t *testing.T) {

@@ -48,6 +48,7 @@ func groups(o options) []group {
 		copies(o.dir),
 		images(o.dir),
 		stacks(o.dir, o.compose),
+		streams(o.dir),
 		idle("after"),
 	}
 }

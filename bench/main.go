@@ -19,6 +19,13 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == streamRole {
+		if err := stream(context.Background(), os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var o options
 	only := flag.String("only", "", "take only the figures that hold this text")
 	fixtures := flag.String("fixtures", "", "the built command fixtures")

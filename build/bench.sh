@@ -5,6 +5,6 @@ cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || exec build/as-root.sh "$0" "$@"
 mkdir -p out
 build/go.sh build -o out/fixtures ./test/fixtures/cmd/fixtures
-build/go.sh build -o out/bench ./bench
+CGO_ENABLED=0 build/go.sh build -o out/bench ./bench # Static: it runs in containers, too.
 client=$(build/clients.sh compose-v2)
 exec out/bench -fixtures "$PWD/out/fixtures" -compose "${client#*=}" "$@"

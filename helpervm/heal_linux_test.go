@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/arca-engine/arca/helpervm/ovn"
 	networkv1 "github.com/arca-engine/arca/proto/network/v1"
 )
 
@@ -311,4 +312,31 @@ func TestKilledHelper(t *testing.T) {
 		_ = unix.Close(fd)
 	}
 	b.killed = true
+}
+
+// TestHangingDaemon: one that runs and does nothing is found out and restarted.
+func TestHangingDaemon(t *testing.T) {
+	if testing.Short() || raceEnabled {
+		t.Skip("it waits long")
+	}
+	const name = "ovn-northd"
+	n := network(1)
+	one := newPlace(1, 1, "10.9.1.2")
+	b := newBed(t, []*networkv1.Network{n}, one.endpoint(n.Id))
+	pid := b.daemons()[name]
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually(2*ovn.AnswerLimit, func() error {
+		if now := b.daemons()[name]; now == 0 || now == pid {
+			return fmt.Errorf("%s was not restarted", name)
+		}
+		return nil
+	})
+	b.ready(5 * time.Second)
+	two := newPlace(1, 2, "10.9.1.3")
+	if _, err := b.api.ApplyEndpoints(t.Context(), &networkv1.ApplyEndpointsRequest{Endpoints: []*networkv1.Endpoint{two.endpoint(n.Id)}}); err != nil {
+		t.Fatal(err)
+	}
+	b.passes(one.udp(two, 1, 1), from(one, two))
 }

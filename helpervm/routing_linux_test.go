@@ -196,7 +196,7 @@ func newSite(t *testing.T, networks ...*networkv1.Network) *site {
 
 func (s *site) resync() {
 	s.t.Helper()
-	s.eventually(5*time.Second, func() error {
+	s.eventually(20*time.Second, func() error {
 		_, err := s.api.Resync(s.t.Context(), &networkv1.ResyncRequest{State: s.state})
 		return err
 	})

@@ -33,18 +33,25 @@ func newBed(t *testing.T, networks []*networkv1.Network, endpoints ...*networkv1
 	b := &bed{helper: startHelper(t)}
 	b.ovs = b.ns.tap("ovs")
 	b.state = &networkv1.State{OvsLink: "ovs", Networks: networks, Endpoints: endpoints}
-	b.eventually(5*time.Second, func() error {
-		_, err := b.api.Resync(t.Context(), &networkv1.ResyncRequest{State: b.state})
+	b.begin()
+	return b
+}
+
+// begin tells a helper that has just started its state, and waits until it is ready.
+func (b *bed) begin() {
+	b.t.Helper()
+	const startLimit = 20 * time.Second // A machine that does much else starts daemons slowly.
+	b.eventually(startLimit, func() error {
+		_, err := b.api.Resync(b.t.Context(), &networkv1.ResyncRequest{State: b.state})
 		return err
 	})
-	b.ready(5 * time.Second)
-	return b
+	b.ready(startLimit)
 }
 
 // passes sends a frame until it comes out: OVN takes a moment to have flows.
 func (b *bed) passes(frame []byte, wanted func([]byte) bool) {
 	b.t.Helper()
-	b.eventually(5*time.Second, func() error {
+	b.eventually(10*time.Second, func() error {
 		b.ovs.send(frame)
 		if b.ovs.receive(100*time.Millisecond, wanted) == nil {
 			return fmt.Errorf("a frame did not come out\n%s", b.tool("ovs-vsctl", b.database(), "show"))
@@ -134,9 +141,7 @@ func TestIsolated(t *testing.T) {
 	b.ovs = b.ns.tap("ovs")
 	b.ns.tap(n.Gateway.Link)
 	b.state = &networkv1.State{OvsLink: "ovs", Networks: []*networkv1.Network{n}, Endpoints: []*networkv1.Endpoint{one.endpoint(n.Id), two.endpoint(n.Id)}}
-	if _, err := b.api.Resync(t.Context(), &networkv1.ResyncRequest{State: b.state}); err != nil {
-		t.Fatal(err)
-	}
+	b.begin()
 	b.passes(one.udp(gateway, 1, 1), from(one, gateway))
 	b.passes(gateway.udp(one, 1, 1), from(gateway, one))
 	b.isDropped(one.udp(two, 1, 1), from(one, two))

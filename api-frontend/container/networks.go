@@ -44,8 +44,7 @@ type Fabric interface {
 	// own of the running sandboxes and returns the others.
 	Reconcile(ctx context.Context, running []*vmhelperv1.Sandbox) (others []*vmhelperv1.Sandbox, err error)
 	Counters(ctx context.Context, endpointIDs ...string) ([]network.Counters, error)
-	// AddLink makes the link of an endpoint in a sandbox that runs already, RemoveLink takes it away.
-	AddLink(ctx context.Context, ep *desired.Endpoint) error
+	// RemoveLink takes the link of an endpoint out of a sandbox that goes on.
 	RemoveLink(ctx context.Context, ep *desired.Endpoint) error
 	// Prepare is told that networks will be needed soon.
 	Prepare()
@@ -82,22 +81,6 @@ func (r *run) open(ctx context.Context) error {
 		return nil
 	}
 	return r.e.networks.Open(ctx, r.membership)
-}
-
-// plug adds the links of a run that has its place in another container's sandbox: that was made without them.
-func (r *run) plug(ctx context.Context, rec *record.Container) error {
-	if rec.Sandbox == "" || r.membership == nil {
-		return nil
-	}
-	for _, ep := range r.membership.Endpoints {
-		if ep.Link == "" {
-			continue
-		}
-		if err := r.e.fabric.AddLink(ctx, ep); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // unplug takes the links out of a sandbox that goes on: whoever is left in the network namespace of a container that

@@ -26,20 +26,20 @@ import (
 
 // fakeNetworks gives every run in a network one endpoint, and outlives frontends as the database does.
 type fakeNetworks struct {
-	mu      sync.Mutex
-	members map[string]*desired.Membership
-	open    map[string]bool
-	names   *guestv1.NameTable
-	refuse  map[string]error // by the method's name.
-	foreign []string         // sandboxes that are the fabric's own.
-	links   map[string]bool  // that were added to sandboxes, by endpoint.
-	removed int              // links that were taken out of sandboxes.
-	address netip.Prefix     // of new endpoints.
+	mu        sync.Mutex
+	members   map[string]*desired.Membership
+	open      map[string]bool
+	names     *guestv1.NameTable
+	refuse    map[string]error // by the method's name.
+	foreign   []string         // sandboxes that are the fabric's own.
+	unplugged []string         // links that were taken out of sandboxes.
+	removed   int              // links that were taken out of sandboxes.
+	address   netip.Prefix     // of new endpoints.
 }
 
 func newFakeNetworks() *fakeNetworks {
 	return &fakeNetworks{
-		members: map[string]*desired.Membership{}, open: map[string]bool{}, refuse: map[string]error{}, links: map[string]bool{}, names: &guestv1.NameTable{Generation: 1},
+		members: map[string]*desired.Membership{}, open: map[string]bool{}, refuse: map[string]error{}, names: &guestv1.NameTable{Generation: 1},
 		address: netip.MustParsePrefix("172.18.0.2/16"),
 	}
 }
@@ -158,17 +158,10 @@ func (fakeFabric) Counters(_ context.Context, ids ...string) (all []network.Coun
 	return all, nil
 }
 
-func (f fakeFabric) AddLink(_ context.Context, ep *desired.Endpoint) error {
-	f.n.mu.Lock()
-	defer f.n.mu.Unlock()
-	f.n.links[ep.ID] = true
-	return nil
-}
-
 func (f fakeFabric) RemoveLink(_ context.Context, ep *desired.Endpoint) error {
 	f.n.mu.Lock()
 	defer f.n.mu.Unlock()
-	delete(f.n.links, ep.ID)
+	f.n.unplugged = append(f.n.unplugged, ep.Link)
 	f.n.removed++
 	return nil
 }
@@ -393,18 +386,15 @@ func TestNetworkOfOwnInASharedSandbox(t *testing.T) {
 	w := newWorld(t)
 	owner := w.run("run", in("mine"), func(r *normal.Request) { r.HostConfig.IpcMode = "shareable" })
 	joiner := w.run("run", in("mine"), func(r *normal.Request) { r.HostConfig.PidMode = types.PidMode("container:" + owner) })
-	links := func() int {
-		w.networks.mu.Lock()
-		defer w.networks.mu.Unlock()
-		return len(w.networks.links)
-	}
-	if links() != 1 || w.helper.Box(owner).Network(joiner).Config == nil {
-		t.Errorf("%d links were added", links())
+	if got := w.helper.Switch.Links(owner); !slices.Equal(got, []string{"e1"}) || w.helper.Box(owner).Network(joiner).Config == nil {
+		t.Errorf("links %v were added", got)
 	}
 	check(t, w.engine.Remove(t.Context(), joiner, RemoveOptions{Force: true}))
-	if links() != 0 {
-		t.Errorf("%d links are left", links())
+	w.networks.mu.Lock()
+	if !slices.Equal(w.networks.unplugged, []string{"e1"}) {
+		t.Errorf("links %v were taken away", w.networks.unplugged)
 	}
+	w.networks.mu.Unlock()
 	check(t, w.engine.Remove(t.Context(), owner, RemoveOptions{Force: true}))
 	w.idle()
 }

@@ -151,9 +151,6 @@ func (r *run) prepare(ctx context.Context, rec *record.Container) (*needs, error
 	if n != nil {
 		r.sockets = n.sockets
 	}
-	if err == nil {
-		err = r.plug(ctx, rec)
-	}
 	if oerr := <-opened; oerr != nil { // It tells more than what became of the sandbox.
 		return nil, oerr
 	}

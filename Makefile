@@ -39,7 +39,7 @@ clean: ## Remove what was built; the caches of images and tools stay in out/cach
 	@rm -rf bin out/integration
 
 .PHONY: test lint vet check-generated check-darwin test-unit test-integration test-dockerode test-compose test-testcontainers fuzz-short
-test: vet check-generated check-darwin lint test-unit test-integration test-dockerode soak-short fuzz-short ## Run everything that CI runs.
+test: vet check-generated check-darwin lint test-unit test-integration test-dockerode test-compose test-testcontainers soak-short fuzz-short ## Run everything that CI runs.
 lint: prerequisites ## Run gofmt and the linters.
 	@build/lint.sh
 vet: prerequisites ## Run go vet.

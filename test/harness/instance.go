@@ -41,11 +41,20 @@ type Options struct {
 
 // Root is the top of the repository.
 func Root() string {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok {
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	}
+	// Built with -trimpath: tests run below the top.
+	dir, err := os.Getwd()
+	if err != nil {
 		return "."
 	}
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	for up := dir; up != filepath.Dir(up); up = filepath.Dir(up) {
+		if _, err := os.Stat(filepath.Join(up, "go.mod")); err == nil {
+			return up
+		}
+	}
+	return dir
 }
 
 // Binary tells where a built program is: ARCA_BIN, else bin/.

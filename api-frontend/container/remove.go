@@ -49,11 +49,12 @@ func (e *Engine) remove(ctx context.Context, c *Container, o RemoveOptions) erro
 	}
 	c.removing = true
 	c.mu.Unlock()
-	err := e.removeAlone(ctx, c, o, wrap)
-	c.mu.Lock()
-	c.removing = false
-	c.mu.Unlock()
-	return err
+	defer func() { // A panic ends the removal, too.
+		c.mu.Lock()
+		c.removing = false
+		c.mu.Unlock()
+	}()
+	return e.removeAlone(ctx, c, o, wrap)
 }
 
 // removeAlone is the one removal of c that is under way.

@@ -189,3 +189,20 @@ func TestCreateCutBeforeItsCommit(t *testing.T) {
 	check(t, w.engine.Remove(t.Context(), kept, RemoveOptions{}))
 	w.idle()
 }
+
+// TestRemoveAfterAPanic: a removal that panicked, which the server makes an internal error, keeps no later one away.
+func TestRemoveAfterAPanic(t *testing.T) {
+	w := newWorld(t)
+	id := w.run("run")
+	check(t, failpoint.Arm("frontend/agent/Signal/answer=1*panic"))
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nothing panicked")
+			}
+		}()
+		_ = w.engine.Remove(t.Context(), id, RemoveOptions{Force: true})
+	}()
+	check(t, w.engine.Remove(t.Context(), id, RemoveOptions{Force: true}))
+	w.idle()
+}

@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 }
 
 // BenchmarkAgainstBridge reports throughput of one TCP connection and the median of a request and answer of one byte,
-// and both as a part of the bridge's.
+// of the relay, of a bridge of the kernel and of gvisor-tap-vsock's switch. ARCA_RELAY_BENCH_CC chooses the congestion
+// control, ARCA_RELAY_BENCH_SECONDS how long each stream takes.
 func BenchmarkAgainstBridge(b *testing.B) {
 	if os.Getuid() != 0 {
 		b.Skip("only root makes network namespaces")
@@ -50,20 +51,21 @@ func BenchmarkAgainstBridge(b *testing.B) {
 	}
 	for _, mtu := range []int{1500, 65000} {
 		b.Run(fmt.Sprintf("mtu=%d", mtu), func(b *testing.B) {
-			own, bridge := joined(b, mtu, relayBetween), joined(b, mtu, bridgeBetween)
-			var rates, medians [2][]float64
+			own, bridge, other := joined(b, mtu, relayBetween), joined(b, mtu, bridgeBetween), joined(b, mtu, tapVsockBetween)
+			var rates, medians [3][]float64
 			for range b.N {
-				for i, p := range []*two{bridge, own} { // In turn: the machine's mood is the same for both.
+				for i, p := range []*two{bridge, own, other} { // In turn: the machine's mood is the same for all.
 					rates[i] = append(rates[i], p.ask(b, "send", seconds))
 					medians[i] = append(medians[i], p.ask(b, "request", "4000"))
 				}
 			}
 			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(median(rates[1])/1e9*8, "relay-Gbit/s")
-			b.ReportMetric(median(rates[0])/1e9*8, "bridge-Gbit/s")
+			for i, name := range []string{"bridge", "relay", "tapvsock"} {
+				b.ReportMetric(median(rates[i])/1e9*8, name+"-Gbit/s")
+				b.ReportMetric(median(medians[i])/1e3, name+"-p50-µs")
+			}
 			b.ReportMetric(median(rates[1])/median(rates[0]), "ratio")
-			b.ReportMetric(median(medians[1])/1e3, "relay-p50-µs")
-			b.ReportMetric(median(medians[0])/1e3, "bridge-p50-µs")
+			b.ReportMetric(median(rates[2])/median(rates[0]), "tapvsock-ratio")
 			if own.relay != nil {
 				_, c := own.relay.Counters()
 				b.ReportMetric(float64(c["read_bytes"])/float64(max(c["reads"], 1)), "B/read")
@@ -103,14 +105,6 @@ func joined(t testing.TB, mtu int, join func(testing.TB, *two, int)) *two {
 				must(t, h.AddrAdd(l, a))
 			}
 			must(t, h.LinkSetUp(l))
-			if q := os.Getenv("ARCA_RELAY_BENCH_QDISC"); q != "" && name == "eth0" && p.relay != nil {
-				attrs := netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT}
-				if q == "fq" {
-					must(t, h.QdiscReplace(netlink.NewFq(attrs)))
-				} else {
-					must(t, h.QdiscReplace(&netlink.GenericQdisc{QdiscAttrs: attrs, QdiscType: q}))
-				}
-			}
 		}
 		h.Close()
 	}
@@ -195,7 +189,7 @@ func relayBetween(t testing.TB, p *two, _ int) {
 	must(t, r.Change(Change{Networks: []Network{{ID: testNetwork}}}))
 	for i, space := range p.spaces {
 		e := host(i + 1)
-		f, mac := tap(t, space)
+		f, mac := makeTAP(t, space, true)
 		e.MAC = mac
 		e.Addresses = append(e.Addresses, addr(fmt.Sprintf("10.9.0.%d", i+1)))
 		must(t, r.Change(Change{Endpoints: []Endpoint{e}}))
@@ -203,8 +197,8 @@ func relayBetween(t testing.TB, p *two, _ int) {
 	}
 }
 
-// tap makes eth0 in a namespace, as the driver does.
-func tap(t testing.TB, space netns.NsHandle) (f *os.File, mac [6]byte) {
+// makeTAP makes eth0 in a namespace, as the driver does.
+func makeTAP(t testing.TB, space netns.NsHandle, vnet bool) (f *os.File, mac [6]byte) {
 	must(t, onThread(func() error {
 		if err := netns.Set(space); err != nil {
 			return err
@@ -217,7 +211,11 @@ func tap(t testing.TB, space netns.NsHandle) (f *os.File, mac [6]byte) {
 		if err != nil {
 			return err
 		}
-		ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+		flags := uint16(unix.IFF_TAP | unix.IFF_NO_PI)
+		if vnet {
+			flags |= unix.IFF_VNET_HDR
+		}
+		ifr.SetUint16(flags)
 		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 			return err
 		}

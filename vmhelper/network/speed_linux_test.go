@@ -181,14 +181,18 @@ func speed(t testing.TB, dial func(port string) net.Conn, port string, size int6
 }
 
 // TestSpeed carries 1 GiB through a published port in both directions, for a local and a remote client, and beside it
-// through a proxy as docker-proxy is one, over a veth pair. It prints the figures and holds that nothing is lost.
+// through a proxy as docker-proxy is one, over a veth pair. It holds that nothing is lost, and prints the figures; where
+// nobody sees them it carries less.
 func TestSpeed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("carries gigabytes")
 	}
 	w := newTown(t)
 	defer w.close(t)
-	const size = 1 << 30
+	size := int64(64 << 20)
+	if testing.Verbose() {
+		size = 1 << 30
+	}
 	streams(t, w.container.listen(":80"), size)
 	ip(t, "link add docker type veth peer name eth1 netns "+w.container.path())
 	ip(t, "addr add 172.19.0.1/24 dev docker")

@@ -71,8 +71,13 @@ func TestSettingsAreChecked(t *testing.T) {
 func TestPlaces(t *testing.T) {
 	p := places{limit: 3, each: 2}
 	a, b, c := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")
-	if !p.take(a) || !p.take(a) || p.take(a) || !p.take(b) || p.take(c) {
-		t.Error("the places are not given as they are bounded")
+	for i, tc := range []struct {
+		a    netip.Addr
+		want bool
+	}{{a, true}, {a, true}, {a, false}, {b, true}, {c, false}} {
+		if p.take(tc.a) != tc.want {
+			t.Errorf("place %d: not %v", i, tc.want)
+		}
 	}
 	p.leave(a)
 	if p.take(b) != true || p.take(c) {

@@ -144,9 +144,13 @@ func (s *session) run() {
 // images brings an image anew, and runs it.
 func (s *session) images() {
 	s.t.Helper()
+	// One whose start was cut stays, and keeps the layer.
+	for _, id := range strings.Fields(s.docker([]string{"ps", "-aq", "--filter", "label=once"})) {
+		s.docker([]string{"rm", "-f", id}, "No such container")
+	}
 	s.docker([]string{"rmi", "-f", "hello-world"}, "No such image")
 	s.docker([]string{"pull", "hello-world"})
-	s.docker([]string{"run", "--rm", "hello-world"})
+	s.docker([]string{"run", "--rm", "--label", "once", "hello-world"})
 	s.docker([]string{"rmi", "-f", "hello-world"}, "No such image")
 }
 
@@ -167,7 +171,7 @@ func (s *session) networks() {
 	s.docker([]string{"network", "create", name}, "already exists")
 	s.docker([]string{"create", "--name", name, "--network", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000"}, "already in use")
 	s.docker([]string{"start", name})
-	s.alive(name, "network", "connect", "bridge", name)
+	s.repaired(func() error { _, err := s.try("start", name); return err }, []string{"network", "connect", "bridge", name}, "already exists in network")
 	s.docker([]string{"network", "disconnect", "bridge", name}, "is not connected")
 	s.docker([]string{"rm", "-f", name}, "No such container")
 	s.docker([]string{"network", "rm", name}, "not found")

@@ -136,7 +136,7 @@ func TestQueueAgainstSlice(t *testing.T) {
 	var want [][]byte
 	used := 0
 	buf := make([]byte, bufferLen)
-	for range 20000 {
+	for range 3000 {
 		if r.IntN(5) > 1 {
 			p := make([]byte, 1+r.IntN(60000))
 			p[0], p[len(p)-1] = byte(r.Uint32()), byte(r.Uint32())

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the real clients that tests use, each a small module of its own below build/clients, once into the cache:
-# build/clients.sh compose-v2 compose-v5 [buildx]. Tells on stdout a line NAME=PATH for each.
+# build/clients.sh compose-v2 compose-v5. Tells on stdout a line NAME=PATH for each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${ARCA_CACHE:-$PWD/out/cache}/clients
@@ -11,7 +11,6 @@ package_of() {
 	case $1 in
 	compose-v2) echo github.com/docker/compose/v2/cmd ;;
 	compose-v5) echo github.com/docker/compose/v5/cmd ;;
-	buildx) echo github.com/docker/buildx/cmd/buildx ;;
 	*) echo "clients: there is no client $1" >&2; return 1 ;;
 	esac
 }
@@ -33,7 +32,6 @@ for name in "$@"; do
 		echo "building $name $version, once: some minutes" >&2
 		# Both composes tell their version from this variable.
 		symbol=github.com/docker/compose/${name#compose-}/internal.Version
-		[ "$name" != buildx ] || symbol=github.com/docker/buildx/version.Version
 		CGO_ENABLED=0 build/go.sh build -C "build/clients/$name" -trimpath -ldflags "-s -w -X $symbol=$version" -o "$program.new" "$package"
 		mv "$program.new" "$program"
 	fi

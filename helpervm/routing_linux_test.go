@@ -253,6 +253,20 @@ func TestRouting(t *testing.T) {
 	if got := <-clients; got != "10.9.1.2" {
 		t.Errorf("without masquerading the world sees %s", got)
 	}
+	// A gateway's address leads to the host, as it is the host's with dockerd; an internal network's does not.
+	s.state.Uplink.HostAddress = "198.51.100.7"
+	s.resync()
+	if err := one.dials("10.9.1.1:80", time.Second); err != nil {
+		t.Errorf("the host at the gateway: %v", err)
+	} else {
+		<-clients
+	}
+	if err := inside.dials("10.9.3.1:80", time.Second); err == nil {
+		t.Error("an internal network reaches the host at its gateway")
+	}
+	if err := one.dials("10.9.2.1:80", time.Second); err == nil {
+		t.Error("a network reaches the host at another one's gateway")
+	}
 	// A kernel uplink reaches networks, if it is told so; internal ones not even then.
 	s.state.Uplink.ReachableNetworks = true
 	s.resync()

@@ -81,6 +81,20 @@ func toPorts(first, last uint16) []expr.Any {
 		FromData: binary.BigEndian.AppendUint16(nil, first), ToData: binary.BigEndian.AppendUint16(nil, last)}}
 }
 
+// notToPort compares the destination's port with another one.
+func notToPort(port uint16) []expr.Any {
+	return []expr.Any{transport(2, 2), &expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, port)}}
+}
+
+// destination replaces the destination's address.
+func destination(to netip.Addr) []expr.Any {
+	f := uint32(unix.NFPROTO_IPV6)
+	if to.Is4() {
+		f = unix.NFPROTO_IPV4
+	}
+	return []expr.Any{&expr.Immediate{Register: 1, Data: to.AsSlice()}, &expr.NAT{Type: expr.NATTypeDestNAT, Family: f, RegAddrMin: 1}}
+}
+
 func loadAddress(is4, source bool) expr.Any {
 	load := &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader}
 	switch {

@@ -91,12 +91,12 @@ func (p *Plane) replaceLocked(port string, uplink plan.Uplink, networks []plan.N
 			delete(p.mu.done, uplink.Link)
 			p.tryLocked(uplink.Link)
 		}
-		if old.ReachableNetworks != uplink.ReachableNetworks {
+		if old.ReachableNetworks != uplink.ReachableNetworks || old.Host != uplink.Host {
 			for _, n := range p.mu.networks {
 				if n.Gateway == nil {
 					continue
 				}
-				if err := p.rules.set(n, uplink.ReachableNetworks); err != nil {
+				if err := p.rules.set(n, uplink); err != nil {
 					return fmt.Errorf("network %s: %w", n.ID.Short(), err)
 				}
 				p.forgetConnections(n)
@@ -148,7 +148,7 @@ func (p *Plane) setLocked(n plan.Network) error {
 		return nil
 	}
 	if name != "" {
-		if err := p.rules.set(n, p.mu.uplink.ReachableNetworks); err != nil {
+		if err := p.rules.set(n, p.mu.uplink); err != nil {
 			return fmt.Errorf("network %s: %w", n.ID.Short(), err)
 		}
 		if existed && judgesOtherwise(old, n) {

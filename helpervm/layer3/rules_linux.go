@@ -21,9 +21,13 @@ const (
 	bufferSize = 4 << 20
 )
 
-// rules is the nftables table. A network has up to four chains in it, named by a letter and the network's short ID: l
-// for what is for the gateway itself, o for what goes out, i for what comes in, p and q for the policy of both.
+// rules is the nftables table. A network has several chains in it, named by a letter and the network's short ID: l for
+// what is for the gateway itself, h for what is for the host behind it, o for what goes out, i for what comes in, p and
+// q for the policy of both.
 type rules struct{}
+
+// letters are the chains of a network.
+var letters = []byte("lhoipq")
 
 func connect() (*nftables.Conn, error) {
 	c, err := nftables.New(nftables.WithSockOptions(func(s *netlink.Conn) error {
@@ -41,14 +45,19 @@ func table() *nftables.Table {
 
 // dispatch are the maps from an interface to a network's chain.
 type dispatch struct {
-	local, out, in *nftables.Set
+	local, host, out, in *nftables.Set
+}
+
+// sets are the maps, by the letter of the chains that they lead to.
+func (d dispatch) sets() map[byte]*nftables.Set {
+	return map[byte]*nftables.Set{'l': d.local, 'h': d.host, 'o': d.out, 'i': d.in}
 }
 
 func dispatchOf(t *nftables.Table) dispatch {
 	m := func(name string) *nftables.Set {
 		return &nftables.Set{Table: t, Name: name, IsMap: true, KeyType: nftables.TypeIFName, DataType: nftables.TypeVerdict}
 	}
-	return dispatch{m("local"), m("out"), m("in")}
+	return dispatch{m("local"), m("host"), m("out"), m("in")}
 }
 
 func regular(t *nftables.Table, name string) *nftables.Chain {
@@ -65,6 +74,10 @@ func input(t *nftables.Table) *nftables.Chain {
 
 func forward(t *nftables.Table) *nftables.Chain {
 	return base(t, "forward", nftables.ChainHookForward, nftables.ChainTypeFilter, nftables.ChainPriorityFilter, nftables.ChainPolicyDrop)
+}
+
+func prerouting(t *nftables.Table) *nftables.Chain {
+	return base(t, "prerouting", nftables.ChainHookPrerouting, nftables.ChainTypeNAT, nftables.ChainPriorityNATDest, nftables.ChainPolicyAccept)
 }
 
 func postrouting(t *nftables.Table) *nftables.Chain {
@@ -84,7 +97,7 @@ func (rules) reset(uplink string) error {
 	c.AddObj(&nftables.CounterObj{Table: t, Name: forwardedAs})
 	c.AddObj(&nftables.CounterObj{Table: t, Name: droppedAs})
 	m := dispatchOf(t)
-	for _, s := range []*nftables.Set{m.local, m.out, m.in} {
+	for _, s := range m.sets() {
 		if err := c.AddSet(s, nil); err != nil {
 			return fmt.Errorf("make map %s: %w", s.Name, err)
 		}
@@ -103,7 +116,7 @@ func (rules) setUplink(u plan.Uplink) error {
 		return err
 	}
 	t := table()
-	for _, chain := range []*nftables.Chain{input(t), forward(t), postrouting(t)} {
+	for _, chain := range []*nftables.Chain{prerouting(t), input(t), forward(t), postrouting(t)} {
 		c.FlushChain(chain)
 	}
 	addBase(c, t, dispatchOf(t), u.Link)
@@ -120,6 +133,9 @@ func addBase(c *nftables.Conn, t *nftables.Table, m dispatch, uplink string) {
 	}
 	answers := established(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
 	accept, drop := verdict(expr.VerdictAccept), verdict(expr.VerdictDrop)
+
+	pre := c.AddChain(prerouting(t))
+	add(pre, byInterface(expr.MetaKeyIIFNAME, m.host))
 
 	in := c.AddChain(input(t))
 	add(in, inInterface("lo"), accept)
@@ -149,30 +165,31 @@ func addBase(c *nftables.Conn, t *nftables.Table, m dispatch, uplink string) {
 // chains of a network.
 func chains(t *nftables.Table, id plan.ID) map[byte]*nftables.Chain {
 	list := map[byte]*nftables.Chain{}
-	for _, letter := range []byte("loipq") {
+	for _, letter := range letters {
 		list[letter] = regular(t, string(letter)+id.Short())
 	}
 	return list
 }
 
 // set makes a network's chains, all anew, in one transaction.
-func (rules) set(n plan.Network, reachable bool) error {
+func (rules) set(n plan.Network, u plan.Uplink) error {
 	c, err := connect()
 	if err != nil {
 		return err
 	}
 	t := table()
 	ch := chains(t, n.ID)
-	for _, letter := range []byte("loipq") {
+	for _, letter := range letters {
 		c.AddChain(ch[letter])
 		c.FlushChain(ch[letter])
 	}
 	addLocal(c, t, ch['l'], n)
 	if !n.Internal {
+		addHost(c, t, ch['h'], n, u.Host)
 		if err := addOut(c, t, ch, n); err != nil {
 			return err
 		}
-		if reachable {
+		if u.ReachableNetworks {
 			if err := addIn(c, t, ch, n); err != nil {
 				return err
 			}
@@ -180,7 +197,7 @@ func (rules) set(n plan.Network, reachable bool) error {
 	}
 	// Empty chains let pass what comes to them back to the base chain, which drops it.
 	m := dispatchOf(t)
-	for letter, s := range map[byte]*nftables.Set{'l': m.local, 'o': m.out, 'i': m.in} {
+	for letter, s := range m.sets() {
 		if err := c.SetAddElements(s, []nftables.SetElement{element(n, ch[letter])}); err != nil {
 			return err
 		}
@@ -203,15 +220,15 @@ func (rules) remove(n plan.Network) error {
 	}
 	t := table()
 	ch, m := chains(t, n.ID), dispatchOf(t)
-	for letter, s := range map[byte]*nftables.Set{'l': m.local, 'o': m.out, 'i': m.in} {
+	for letter, s := range m.sets() {
 		if err := c.SetDeleteElements(s, []nftables.SetElement{element(n, ch[letter])}); err != nil {
 			return err
 		}
 	}
-	for _, letter := range []byte("loipq") {
+	for _, letter := range letters {
 		c.FlushChain(ch[letter])
 	}
-	for _, letter := range []byte("loipq") {
+	for _, letter := range letters {
 		c.DelChain(ch[letter])
 	}
 	if err := c.Flush(); err != nil {
@@ -235,6 +252,21 @@ func addLocal(c *nftables.Conn, t *nftables.Table, chain *nftables.Chain, n plan
 		}
 		for _, a := range answers {
 			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: phrase(self, a, verdict(expr.VerdictAccept))})
+		}
+	}
+}
+
+// addHost leads what is for a gateway's address, but for names, to the host: with dockerd that address is the host's own,
+// and tools look there for published ports. From there on it is traffic that leaves, under the network's policy.
+func addHost(c *nftables.Conn, t *nftables.Table, chain *nftables.Chain, n plan.Network, host netip.Addr) {
+	for _, g := range n.GatewayAddresses() {
+		is4 := g.Addr().Is4()
+		if !host.IsValid() || host.Is4() != is4 {
+			continue
+		}
+		self := phrase(family(is4), within(netip.PrefixFrom(g.Addr(), g.Addr().BitLen()), false))
+		for _, p := range []byte{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: phrase(self, protocol(p), notToPort(53), destination(host))})
 		}
 	}
 }

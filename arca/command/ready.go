@@ -52,9 +52,13 @@ func waitReady(ctx context.Context, home instance.Home, most time.Duration, revi
 	return errors.Join(gaveUp, err)
 }
 
+// probeLimit bounds one look at a socket: what does not answer may be about to die, and is started anew when that shows.
+const probeLimit = time.Second
+
 // checkVMHelper asks for a connection where the caller may, for the socket's presence else.
 func checkVMHelper(ctx context.Context, home instance.Home) error {
-	var d net.Dialer
+	// A worker whose keeper was killed may hold the socket without taking anybody, for as long as it takes to end.
+	d := net.Dialer{Timeout: probeLimit}
 	conn, err := d.DialContext(ctx, "unix", home.VMHelperSocket())
 	if errors.Is(err, os.ErrPermission) {
 		return nil

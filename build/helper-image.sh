@@ -9,4 +9,4 @@ if [ ! -f bin/helper-image.tar ] && ! { command -v apt-get && command -v dpkg-de
 	exit 0
 fi
 version=${ARCA_VERSION:-$(git describe --tags 2>/dev/null || echo 0.1.0-dev)}
-exec build/go.sh run ./helpervm/image/cmd/mkimage --cache "${ARCA_CACHE:-out/cache}" --tag "arca/helper:$version"
+exec build/go.sh run ./helpervm/image/cmd/mkimage --cache "${ARCA_CACHE:-$PWD/out/cache}" --tag "arca/helper:$version"

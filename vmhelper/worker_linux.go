@@ -63,7 +63,15 @@ func runWorker(ctx context.Context, o options) error {
 	if err != nil {
 		return errors.Join(err, gl.Close(), dl.Close(), driver.Close())
 	}
-	return errors.Join(serve(ctx, o, driver, plane, client.Done(), gl, dl, log), plane.Close(), driver.Close())
+	err = serve(ctx, o, driver, plane, client.Done(), gl, dl, log)
+	select {
+	case <-client.Done():
+		// Without its keeper a worker can save nothing, and the next one waits for the links that this one holds: the
+		// kernel lets go of them at once.
+		return err
+	default:
+		return errors.Join(err, plane.Close(), driver.Close())
+	}
 }
 
 func inherited(fd uintptr) (net.Listener, error) {
@@ -107,6 +115,7 @@ func serve(ctx context.Context, o options, d sandbox.Driver, plane *network.Plan
 		case <-ctx.Done():
 		case <-gone:
 			cancel(nil)
+			srv.Stop()
 		}
 		svc.Close() // Ends the watches, which would hold up the end of the server.
 		t := time.AfterFunc(callGrace, srv.Stop)

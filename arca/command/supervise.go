@@ -79,7 +79,7 @@ func supervise(cmd *cobra.Command, home instance.Home, name string, args []strin
 		return err
 	}
 	defer func() { _ = job.Log.Close() }()
-	release, err := supervisor.Lock(home.Run(), name)
+	release, err := supervisor.LockWhenGone(ctx, home.Run(), name)
 	if errors.Is(err, supervisor.ErrRunning) {
 		return nil // another `arca up` was quicker; it waits for the same daemon
 	}

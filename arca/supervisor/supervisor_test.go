@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/arca-engine/arca/arca/process"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -130,5 +132,33 @@ func TestLogRotates(t *testing.T) {
 	}
 	if _, err := os.Stat(l.Path + ".3"); err == nil {
 		t.Error("more old files than Keep")
+	}
+}
+
+// TestLockOfOneThatWasKilled: the lock of a killed supervisor is held for a moment after its end can be seen, and who took
+// that for another supervisor left the job without any.
+func TestLockOfOneThatWasKilled(t *testing.T) {
+	run := t.TempDir()
+	dying, err := Lock(run, "job")
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = dying() })
+	release, err := LockWhenGone(t.Context(), run, "job")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := process.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(run, "job", State{Supervisor: self}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LockWhenGone(t.Context(), run, "job"); !errors.Is(err, ErrRunning) {
+		t.Errorf("beside one that runs: %v", err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -276,8 +277,12 @@ func TestNothingOfTheUplinkIsLeft(t *testing.T) {
 			t.Error(err)
 		}
 		o.set(t, func(s *uplink.Settings) { s.Host = netip.MustParseAddr("192.168.127.200") })
+		// The answer tells, too, that the stack has taken the connection, which it resets only then.
 		if _, err := c.Write([]byte("x")); err != nil {
 			t.Errorf("a connection does not outlive a change that is not about it: %v", err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Errorf("no answer after a change that is not about the connection: %v", err)
 		}
 		if err := o.plane.Uplink.Set(context.Background(), nil); err != nil {
 			t.Error(err)

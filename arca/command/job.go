@@ -13,16 +13,26 @@ import (
 	"github.com/arca-engine/arca/arca/account"
 	"github.com/arca-engine/arca/arca/instance"
 	"github.com/arca-engine/arca/arca/supervisor"
+	"github.com/arca-engine/arca/internal/failpoint"
 )
 
 // jobOf tells how a daemon is run: its binary, flags and uid.
 func jobOf(ctx context.Context, cmd *cobra.Command, home instance.Home, name string, extra []string, o superviseOptions) (supervisor.Job, error) {
 	job := supervisor.Job{Name: name, Log: supervisor.NewLog(home.Log(name)), Env: supervisor.Environment(home.String()),
-		Grace: func() time.Duration { return vmhelperGrace }, Backoff: supervisor.DefaultBackoff}
+		Grace: func() time.Duration { return vmhelperGrace }, Backoff: restarts()}
 	if name == jobVMHelper {
 		return vmhelperJob(ctx, cmd, home, job, o)
 	}
 	return frontendJob(ctx, home, job, extra)
+}
+
+// restarts is how a daemon that ends is started again. Where failpoints kill it on purpose nobody gains by waiting.
+func restarts() supervisor.Backoff {
+	b := supervisor.DefaultBackoff
+	if os.Getenv(failpoint.Env) != "" {
+		b.Most = 2 * b.First
+	}
+	return b
 }
 
 func frontendJob(ctx context.Context, home instance.Home, job supervisor.Job, extra []string) (supervisor.Job, error) {

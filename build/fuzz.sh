@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs each fuzz target for a few seconds: FUZZ_SECONDS (default 5), PACKAGES (default ./...).
+# Runs each fuzz target for a few seconds: FUZZ_SECONDS (default 3), PACKAGES (default ./...).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seconds=${FUZZ_SECONDS:-5}
+seconds=${FUZZ_SECONDS:-3}
 root=$PWD
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -11,7 +11,7 @@ while IFS=: read -r file line; do
 	package=./$(dirname "$file")
 	echo "fuzz $package $target"
 	# What go test says while it fuzzes is of interest only when it fails.
-	build/go.sh test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" "$package" >"$log" 2>&1 || {
+	build/go.sh test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" -fuzzminimizetime 100x "$package" >"$log" 2>&1 || {
 		# go test may take the end of its own time for a failure when a target is slow: then it names no input.
 		grep -q '^    context deadline exceeded$' "$log" && ! grep -q 'Failing input written' "$log" || { cat "$log" >&2; exit 1; }
 	}

@@ -217,6 +217,9 @@ func (s *Service) derive(n *desired.Network) error {
 		return err
 	}
 	n.Rules = rules
+	if n.MTU == 0 && n.Inspected() {
+		n.MTU = desired.InspectedMTU
+	}
 	return s.choose(n)
 }
 

@@ -14,6 +14,10 @@ type State struct {
 	Endpoints []*Endpoint
 }
 
+// InspectedMTU is the MTU of a network whose policy looks at what endpoints send each other, unless it names one: such
+// frames go through OVS, which takes no more than what fits an ethernet.
+const InspectedMTU = 1500
+
 // Network is one committed network. It is never changed in place.
 type Network struct {
 	ID      string    `json:"id"` // 64 hexadecimal digits.

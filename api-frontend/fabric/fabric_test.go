@@ -192,6 +192,22 @@ func TestWorkerIsToldEverythingAgain(t *testing.T) {
 	w.fabric.Shutdown(t.Context())
 }
 
+// TestGrantToANewRelay: a worker that was restarted was told of an endpoint before it was told of its network, and the
+// start of the container failed for good.
+func TestGrantToANewRelay(t *testing.T) {
+	w := newWorld(t)
+	n, ep := sampleNetwork("a"), sampleEndpoint("e", "a")
+	w.start()
+	check(t, w.fabric.ApplyNetwork(t.Context(), n))
+	w.desired = &desired.State{Networks: []*desired.Network{n}}
+	w.helper.Switch.Forget()
+	check(t, w.fabric.Grant(t.Context(), ep))
+	if networks, endpoints := w.helper.Switch.Table(); len(networks) != 1 || !slices.Contains(endpoints, ep.ID) {
+		t.Errorf("the new relay knows %v and %v", networks, endpoints)
+	}
+	w.fabric.Shutdown(t.Context())
+}
+
 func TestNextFrontendAdoptsTheHelper(t *testing.T) {
 	w := newWorld(t)
 	w.start()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/arca-engine/arca/api-frontend/network"
 	"github.com/arca-engine/arca/api-frontend/network/desired"
 	vmhelperv1 "github.com/arca-engine/arca/proto/vmhelper/v1"
@@ -157,7 +159,11 @@ func (f *Fabric) Grant(ctx context.Context, eps ...*desired.Endpoint) error {
 	for _, ep := range eps {
 		req.Endpoints = append(req.Endpoints, relayEndpoint(ep))
 	}
-	return f.change(ctx, req)
+	err := f.change(ctx, req)
+	if errdefs.IsNotFound(err) { // The relay is a new one, and this came before all that it must know.
+		return f.syncRelay(ctx)
+	}
+	return err
 }
 
 // Revoke silences endpoints.

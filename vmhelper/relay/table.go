@@ -158,7 +158,8 @@ func (t *table) checkEndpoint(id string, e Endpoint) error {
 		problem = "an address is none of a host"
 	}
 	if _, ok := t.networks[e.Network]; !ok && problem == "" {
-		problem = "there is no network " + e.Network
+		// Who programmed the table may have meant one of before a restart: he can tell this from a mistake.
+		return fmt.Errorf("check endpoint %s: there is no network %s: %w", id, e.Network, errdefs.ErrNotFound)
 	}
 	if problem != "" {
 		return fmt.Errorf("check endpoint %s: %s: %w", id, problem, errdefs.ErrInvalidArgument)

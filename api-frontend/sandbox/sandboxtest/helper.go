@@ -122,7 +122,7 @@ func (h *Helper) Leave() {
 	s.cancel(nil)
 	s.server.Stop()
 	s.wg.Wait()
-	h.Switch.forget()
+	h.Switch.Forget()
 }
 
 // Running lists the sandboxes.

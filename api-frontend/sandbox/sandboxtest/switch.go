@@ -35,8 +35,8 @@ func newSwitch(h *Helper) *Switch {
 	}
 }
 
-// forget is what the death of the worker does: the table is lost, published ports are not.
-func (s *Switch) forget() {
+// Forget is what the death of the worker does: the table is lost, published ports are not.
+func (s *Switch) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.networks)
@@ -130,6 +130,12 @@ func (s *Switch) ChangeTable(_ context.Context, req *vmhelperv1.ChangeTableReque
 	for _, id := range req.RemoveNetworks {
 		delete(s.networks, id)
 		maps.DeleteFunc(s.endpoints, func(_ string, ep *vmhelperv1.RelayEndpoint) bool { return ep.NetworkId == id })
+	}
+	for _, ep := range req.Endpoints { // A relay knows no endpoint without its network.
+		named := slices.ContainsFunc(req.Networks, func(n *vmhelperv1.RelayNetwork) bool { return n.Id == ep.NetworkId })
+		if s.networks[ep.NetworkId] == nil && !named {
+			return nil, status.Errorf(codes.NotFound, "there is no network %s", ep.NetworkId)
+		}
 	}
 	s.putLocked(req.Networks, req.Endpoints)
 	if req.Ovs != nil {

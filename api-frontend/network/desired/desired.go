@@ -15,7 +15,7 @@ type State struct {
 }
 
 // InspectedMTU is the MTU of a network whose policy looks at what endpoints send each other, unless it names one: such
-// frames go through OVS, which takes no more than what fits an ethernet.
+// frames go through OVS, where larger ones were not tried.
 const InspectedMTU = 1500
 
 // Network is one committed network. It is never changed in place.
